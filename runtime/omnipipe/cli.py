@@ -1,0 +1,5 @@
+"""The `omnipipe` command."""
+
+
+def main() -> None:
+    """Replaced by the command line proper."""

@@ -1,0 +1,77 @@
+"""What a stage program is to the batch engine: the part that a model family's author writes.
+
+A program computes; it does not wait, batch, route or keep time. `run` gets the jobs of one step, whatever mix of
+requests the engine put together, and says for each what came out and whether it wants to go on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from omnipipe.wire.value import Value
+
+__all__ = ["BatchProgram", "Emit", "Job", "Outcome", "StageContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a program may know of where it runs."""
+
+    stage: str
+    source: str | None
+    """The model's source URL."""
+    params: Mapping[str, Value]
+    """The stage's options from the manifest (`spec.stages[].params`)."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One request in one stage, from `Begin` to `done`. The program may keep anything in `state`."""
+
+    rid: str
+    inputs: dict[str, Value]
+    params: dict[str, Value]
+    """`stage_params` that the client gave for this stage; the program checks them and raises RequestError."""
+    ports: frozenset[str]
+    streams: frozenset[str]
+    deadline: float
+    chunks: dict[str, list[Value]] = field(default_factory=dict)
+    """Stream input -> chunks that came since the last run. Whatever is in here during `run` counts as consumed when
+    it returns."""
+    ended: set[str] = field(default_factory=set)
+    """Stream inputs whose last chunk has come."""
+    state: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    port: str
+    value: Value
+    last: bool = False
+    meta: dict[str, Value] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run did for one job."""
+
+    emits: Sequence[Emit] = ()
+    then: Literal["done", "again", "wait"] = "done"
+    """`done`: the request is finished here. `again`: run me in a next step (unless a consumer is out of room).
+    `wait`: run me when more stream input has come."""
+    after_s: float = 0.0
+    """With `again`: not before this long from now."""
+
+
+class BatchProgram(Protocol):
+    """Constructed by the stage with a StageContext, in the engine's own thread; construction loads what it needs."""
+
+    def __init__(self, context: StageContext) -> None: ...
+
+    def cost(self, job: Job) -> int:
+        """What this job adds to a step (tokens, pixels, samples), against the engine's `max_cost`."""
+
+    def run(self, batch: Sequence[Job]) -> Sequence[Outcome | Exception]:
+        """One outcome a job, in order. An exception in its place fails that job alone: a RequestError is shown to the
+        client, anything else is logged and becomes `internal`. Raising fails the whole step's jobs, after each was
+        tried once more alone."""

@@ -1,0 +1,156 @@
+"""The Plan: a compiled pipeline, what a gateway or stage process reads at start.
+
+The local supervisor and the operator both write it (`spec.compiler`), in the same format; nothing else decides what
+runs where. It is data without behaviour beyond look-ups. Bump `PLAN_VERSION` when an older process could misread it.
+"""
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "PLAN_VERSION",
+    "EdgeKind",
+    "EngineKind",
+    "EnginePlan",
+    "GatewayPlan",
+    "ParamValue",
+    "Placement",
+    "Plan",
+    "PlanEdge",
+    "PlanOutput",
+    "PlanStage",
+    "TransportPlan",
+]
+
+PLAN_VERSION = 1
+
+ParamValue = bool | int | float | str
+
+
+class EdgeKind(StrEnum):
+    PAYLOAD = "payload"  # one whole value
+    STREAM = "stream"  # ordered chunks under credit
+
+
+class EngineKind(StrEnum):
+    BATCH = "batch"
+
+
+class Placement(StrEnum):
+    """Where the engine runs relative to the stage's I/O loop."""
+
+    INLINE = "inline"  # steps well under a millisecond
+    THREAD = "thread"  # long steps that release the GIL
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnginePlan(_Frozen):
+    kind: EngineKind = EngineKind.BATCH
+    placement: Placement = Placement.INLINE
+    max_batch: int = Field(default=32, ge=1, le=4096)
+    """Jobs in one step."""
+    max_cost: int | None = Field(default=None, ge=1)
+    """Sum of the program's own `cost` over one step; None: no limit."""
+    max_wait_ms: float = Field(default=0.0, ge=0.0, le=10_000.0)
+    """How long a step may wait for a fuller batch; 0: never wait."""
+
+
+class PlanStage(_Frozen):
+    name: str
+    program: str
+    """`module:Class`, imported by the stage process only."""
+    params: dict[str, ParamValue] = {}
+    """The stage type's own options, as the manifest gave them, checked by the family."""
+    engine: EnginePlan = EnginePlan()
+    addresses: tuple[str, ...]
+    """Where replicas listen: one `ipc://` or `tcp://` address a replica, or one `dns+tcp://service:port` that is
+    resolved to all replicas again and again."""
+    max_running: int = Field(default=256, ge=1)
+    """Requests one replica works on at once; beyond it the replica reports itself full."""
+    needs_input: frozenset[str] = frozenset()
+    """The stage is part of a walk only when the request brings one of these modalities; empty: always."""
+
+
+class PlanEdge(_Frozen):
+    source: str
+    target: str
+    port: str
+    """What the source's program calls it when it emits."""
+    input: str
+    """What the target's program calls it when it arrives."""
+    kind: EdgeKind
+    type: str
+    """The type both ends declare (`text`, `json`, `tensor`, ...), for people and for validation."""
+    window_chunks: int = Field(default=32, ge=1, le=65536)
+    """Stream edges: chunks on the way before the producer's request pauses."""
+    window_bytes: int = Field(default=8 << 20, ge=1)
+    """Stream edges: bytes on the way before the producer's request pauses (one chunk may always go)."""
+
+
+class PlanOutput(_Frozen):
+    """What a pipeline answers with. Always a stream to the gateway: a whole value is one last chunk."""
+
+    name: str
+    """`text`, `audio`, ...: the modality a client asks for."""
+    stage: str
+    port: str
+    type: str
+    window_chunks: int = Field(default=64, ge=1, le=65536)
+    window_bytes: int = Field(default=8 << 20, ge=1)
+
+
+class TransportPlan(_Frozen):
+    heartbeat_s: float = Field(default=0.2, gt=0, le=60)
+    dead_after_s: float = Field(default=0.9, gt=0, le=600)
+    """No sign of life for this long: the peer is dead. Under a second, so that a client sees a retry, not a wait."""
+    stalled_after_s: float = Field(default=120.0, gt=0)
+    """An engine step that takes longer than this counts as a dead replica (compiling a model takes tens of seconds)."""
+    inline_limit_bytes: int = Field(default=32 << 10, ge=0)
+    """Smaller tensors travel in the message, larger ones through shared memory where both ends can."""
+    shm_bytes: int = Field(default=256 << 20, ge=1 << 20)
+    """Shared memory one process lends at most; beyond it tensors travel in the message."""
+    max_message_bytes: int = Field(default=256 << 20, ge=1 << 10)
+    curve: bool = False
+    """TCP connections are encrypted and authenticated; the keys come from the files that the process is given."""
+
+
+class GatewayPlan(_Frozen):
+    served_names: tuple[str, ...]
+    """The `model` values that mean this pipeline; the first is the one that answers carry."""
+    max_in_flight: int = Field(default=256, ge=1)
+    max_queued: int = Field(default=1024, ge=0)
+    queue_timeout_s: float = Field(default=30.0, gt=0)
+    request_timeout_s: float = Field(default=600.0, gt=0)
+    max_retries: int = Field(default=2, ge=0, le=10)
+
+
+class Plan(_Frozen):
+    version: Literal[1] = 1
+    pipeline: str
+    namespace: str = "default"
+    revision: str
+    """Hash of everything that makes two cohorts differ. A request never crosses revisions."""
+    family: str
+    source: str | None = None
+    """The model's source URL, None for a family without weights."""
+    stages: tuple[PlanStage, ...]
+    edges: tuple[PlanEdge, ...]
+    outputs: tuple[PlanOutput, ...]
+    gateway: GatewayPlan
+    transport: TransportPlan = TransportPlan()
+
+    def stage(self, name: str) -> PlanStage:
+        return next(s for s in self.stages if s.name == name)
+
+    def to_json(self) -> str:
+        """Stable text: the same plan is the same bytes."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        return cls.model_validate_json(text)

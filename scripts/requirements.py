@@ -1,0 +1,11 @@
+"""Prints the requirements of the distribution with the given extras, for pip: the cached environment holds these,
+and not the tree itself."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+print("\n".join(project["dependencies"]))
+for extra in sys.argv[1:]:
+    print("\n".join(project["optional-dependencies"][extra]))
