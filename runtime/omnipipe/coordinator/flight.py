@@ -14,9 +14,10 @@ one RequestError, or `close` by the caller.
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from omnipipe.spec.plan import Plan
 from omnipipe.wire.value import Value
 
-__all__ = ["Flight", "OmniRequest", "Piece"]
+__all__ = ["Flight", "Health", "OmniRequest", "Piece", "ServedPipeline", "StageHealth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,40 @@ class Flight(Protocol):
 
     def close(self) -> None:
         """Frees the request wherever it is. Idempotent; never blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageHealth:
+    name: str
+    replicas: int
+    """Known: dialled or resolved."""
+    routable: int
+    """Up, accepting and not stalled."""
+    queued: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    ready: bool
+    """Every stage has a routable replica."""
+    draining: bool
+    in_flight: int
+    queued: int
+    stages: tuple[StageHealth, ...]
+
+
+class ServedPipeline(Protocol):
+    """What a gateway needs of a Coordinator. Real: `coordinator.Coordinator`; fake: `fake.FakeCoordinator`."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    async def submit(self, request: OmniRequest) -> Flight:
+        """Admits the request, waiting in the bounded queue if need be. Raises RequestError: OVERLOADED (with
+        retry_after_s), UNAVAILABLE, DEADLINE, UNPROCESSABLE (an output the pipeline does not have)."""
+
+    def health(self) -> Health: ...
+
+    async def drain(self, grace_s: float) -> None:
+        """Admits nothing more, waits for what runs, then cancels the rest (RequestError UNAVAILABLE)."""
