@@ -31,6 +31,9 @@ class ParamType:
     help: str
     minimum: float | None = None
     maximum: float | None = None
+    multiple_of: int | None = None
+    choices: tuple[str, ...] = ()
+    """Of a string: the closed set it comes from; empty: any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ runs where. It is data without behaviour beyond look-ups. Bump `PLAN_VERSION` wh
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
+from pydantic_core import from_json
+
+from omnipipe.spec.errors import PlanError
 
 __all__ = [
     "PLAN_VERSION",
@@ -62,10 +65,12 @@ class EnginePlan(_Frozen):
 
 class PlanStage(_Frozen):
     name: str
+    type: str = ""
+    """The family's stage type, which `stage_params` are checked against; in a family's own graph equal to `name`."""
     program: str
     """`module:Class`, imported by the stage process only."""
     params: dict[str, ParamValue] = {}
-    """The stage type's own options, as the manifest gave them, checked by the family."""
+    """All of the stage type's own options: what the manifest gave, checked, and the type's defaults for the rest."""
     engine: EnginePlan = EnginePlan()
     addresses: tuple[str, ...]
     """Where replicas listen: one `ipc://` or `tcp://` address a replica, or one `dns+tcp://service:port` that is
@@ -74,6 +79,10 @@ class PlanStage(_Frozen):
     """Requests one replica works on at once; beyond it the replica reports itself full."""
     needs_input: frozenset[str] = frozenset()
     """The stage is part of a walk only when the request brings one of these modalities; empty: always."""
+
+    @field_serializer("needs_input")
+    def _in_order(self, modalities: frozenset[str]) -> list[str]:
+        return sorted(modalities)
 
 
 class PlanEdge(_Frozen):
@@ -153,4 +162,20 @@ class Plan(_Frozen):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        return cls.model_validate_json(text)
+        """Raises PlanError, in words that say which side to upgrade."""
+        try:
+            raw = from_json(text)
+        except ValueError as error:
+            raise PlanError(f"the plan is not JSON: {error}") from error
+        if not isinstance(raw, dict):
+            raise PlanError("the plan is not a JSON object")
+        version = raw.get("version", PLAN_VERSION)
+        if version != PLAN_VERSION:
+            side = "this process" if isinstance(version, int) and version > PLAN_VERSION else "whatever wrote the plan"
+            raise PlanError(f"the plan has version {version!r}, this process reads {PLAN_VERSION}: upgrade {side}")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise PlanError(f"the plan does not fit version {PLAN_VERSION}: {where}: {first['msg']}") from error

@@ -1,0 +1,252 @@
+"""The manifest: what `kind: OmniPipeline` may say, field by field.
+
+The CRD's schema comes from these models, so the descriptions are what `kubectl explain` prints. A field is here only
+when it has an effect; rules between fields are in `rules` and `resolve`. Types are strict: `"2"` is not 2.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from omnipipe.spec.plan import Placement
+from omnipipe.spec.scalars import (
+    Annotation,
+    Bytes,
+    LabelKey,
+    LabelValue,
+    ModelName,
+    Namespace,
+    ParamName,
+    ParamScalar,
+    PipelineName,
+    PortName,
+    Seconds,
+    SourceUrl,
+    StageName,
+    TypeName,
+)
+
+__all__ = [
+    "API_VERSION",
+    "KIND",
+    "EdgeSpec",
+    "EngineSpec",
+    "GatewaySpec",
+    "Metadata",
+    "ModelSpec",
+    "OutputSpec",
+    "Pipeline",
+    "PipelineSpec",
+    "StageSpec",
+    "TransportSpec",
+]
+
+API_VERSION = "omnipipe.dev/v1alpha1"
+KIND = "OmniPipeline"
+
+_MIB = 1 << 20
+
+
+class _Section(BaseModel):
+    """camelCase in the file, frozen in memory, nothing unknown let through."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True)
+
+
+class Metadata(_Section):
+    name: PipelineName = Field(
+        description="Name of the pipeline, and the model id that clients use unless spec.gateway.servedModelNames "
+        "says otherwise. Lowercase letters, digits and '-'; at most 30 characters, so that the names of its children "
+        "fit into 63."
+    )
+    namespace: Namespace = Field(default="default", description="Namespace on a cluster; a label on one machine.")
+    labels: dict[LabelKey, LabelValue] = Field(default={}, max_length=64, description="Kubernetes labels.")
+    annotations: dict[LabelKey, Annotation] = Field(
+        default={}, max_length=64, description="Kubernetes annotations: free text that selects nothing."
+    )
+
+
+class ModelSpec(_Section):
+    family: TypeName = Field(
+        description="Model family: the recipe of stages and edges. `omnipipe families` lists what is installed."
+    )
+    source: SourceUrl | None = Field(
+        default=None,
+        description="Where the weights come from, as scheme://location: hf, file, pvc, s3, oci or builtin. Which of "
+        "them a family loads, and whether it needs one, is the family's to say.",
+    )
+
+
+class EngineSpec(_Section):
+    """When the stage computes. What is left out is as the family's stage type has it."""
+
+    max_batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None, description="Requests in one engine step, 1 to 4096."
+    )
+    max_cost: Annotated[int, Field(ge=1, le=1 << 40)] | None = Field(
+        default=None,
+        description="Sum of the program's own cost (tokens, pixels, samples) over one step; left out: no limit.",
+    )
+    max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
+        default=None, description="Milliseconds a step may wait for a fuller batch; 0 never waits."
+    )
+    placement: Placement | None = Field(
+        default=None,
+        strict=False,
+        description="Where the engine runs: inline, in the stage's I/O loop (steps under a millisecond), or thread, "
+        "beside it (long steps that release the GIL).",
+    )
+
+
+class StageSpec(_Section):
+    name: StageName = Field(
+        description="Name of the stage. Without spec.edges: the stage of the family that this entry overrides. "
+        "Lowercase letters, digits and '-', at most 20 characters."
+    )
+    type: TypeName | None = Field(
+        default=None,
+        description="Stage type of the family that this stage runs; left out: the type called as the stage is.",
+    )
+    replicas: int = Field(default=1, ge=1, le=1000, description="Running copies of the stage.")
+    max_running: int = Field(
+        default=256, ge=1, le=65536, description="Requests one replica works on at once; beyond it, it counts as full."
+    )
+    engine: EngineSpec = Field(default=EngineSpec(), description="How requests are put together into engine steps.")
+    params: dict[ParamName, ParamScalar] = Field(
+        default={},
+        max_length=64,
+        description="The stage type's own options, under the names that the family gives them.",
+    )
+
+
+class EdgeSpec(_Section):
+    source: StageName = Field(alias="from", description="Stage that the data comes from.")
+    target: StageName = Field(alias="to", description="Stage that the data goes to.")
+    port: PortName | None = Field(
+        default=None,
+        description="Port of the source; may be left out when only one fits the target, or is called as its input.",
+    )
+    input: PortName | None = Field(
+        default=None,
+        description="Input of the target; may be left out when only one fits the source, or is called as its port.",
+    )
+    window_chunks: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        default=None,
+        description="Stream edges: chunks on the way, unconsumed, before the producing request pauses (32).",
+    )
+    window_bytes: Annotated[int, Field(ge=1, le=16 << 30)] | None = Field(
+        default=None,
+        description="Stream edges: bytes on the way, unconsumed, before the producing request pauses (8388608).",
+    )
+
+
+class OutputSpec(_Section):
+    name: PortName = Field(description="Modality that a client asks for, as the family calls it: text, audio.")
+    stage: StageName = Field(description="Stage that produces it.")
+    port: PortName | None = Field(
+        default=None, description="Port of the stage; may be left out when only one is of the output's type."
+    )
+
+
+class GatewaySpec(_Section):
+    served_model_names: tuple[ModelName, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        max_length=16,
+        description="Values of `model` in a client's request that mean this pipeline; answers carry the first. Left "
+        "out: metadata.name.",
+    )
+    max_in_flight: int = Field(default=256, ge=1, le=65536, description="Requests that run at once in one gateway.")
+    max_queued: int = Field(
+        default=1024,
+        ge=0,
+        le=1_000_000,
+        description="Requests that wait beyond maxInFlight; then 429.",
+    )
+    queue_timeout_seconds: Seconds = Field(
+        default=30.0, le=3600, description="How long a request waits in the queue before it is refused."
+    )
+    request_timeout_seconds: Seconds = Field(
+        default=600.0, le=86400, description="How long a request may take from admission to its end."
+    )
+    max_retries: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="Further attempts on other replicas when a stage dies before anything has reached the client.",
+    )
+
+
+class TransportSpec(_Section):
+    heartbeat_seconds: Seconds = Field(
+        default=0.2, ge=0.01, le=60, description="How often each side of a connection gives a sign of life."
+    )
+    dead_after_seconds: Seconds = Field(
+        default=0.9,
+        le=600,
+        description="No sign of life for this long: the peer is dead and its requests run elsewhere. At least twice "
+        "heartbeatSeconds.",
+    )
+    stalled_after_seconds: Seconds = Field(
+        default=120.0,
+        le=86400,
+        description="An engine step longer than this counts as a dead replica. More than deadAfterSeconds.",
+    )
+    inline_limit_bytes: int = Field(
+        default=32 << 10,
+        ge=0,
+        le=1 << 30,
+        description="Smaller tensors travel in the message, larger ones through shared memory where both ends can.",
+    )
+    shared_memory_bytes: Bytes = Field(
+        default=256 * _MIB,
+        ge=_MIB,
+        description="Shared memory that one process lends at most; beyond it tensors travel in the message.",
+    )
+    max_message_bytes: Bytes = Field(
+        default=256 * _MIB,
+        ge=1 << 10,
+        le=2 << 30,
+        description="Largest message that a process sends or accepts. More than inlineLimitBytes.",
+    )
+
+
+class PipelineSpec(_Section):
+    model: ModelSpec = Field(description="Which model is served.")
+    stages: tuple[StageSpec, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=32,
+        description="Overrides of the family's stages, by name; with spec.edges: all stages of the graph.",
+    )
+    edges: tuple[EdgeSpec, ...] | None = Field(
+        default=None,
+        strict=False,
+        max_length=64,
+        description="A graph of your own. Then spec.stages and spec.outputs are the whole of it, and nothing of the "
+        "family's graph is taken over.",
+    )
+    outputs: tuple[OutputSpec, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        max_length=16,
+        description="What the pipeline answers with; needed with spec.edges, and only then.",
+    )
+    gateway: GatewaySpec = Field(default=GatewaySpec(), description="Names, admission and deadlines.")
+    transport: TransportSpec = Field(default=TransportSpec(), description="How the processes talk to each other.")
+
+
+class Pipeline(_Section):
+    """One `OmniPipeline` object."""
+
+    api_version: Literal["omnipipe.dev/v1alpha1"]
+    kind: Literal["OmniPipeline"]
+    metadata: Metadata
+    spec: PipelineSpec
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
