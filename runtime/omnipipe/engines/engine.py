@@ -114,11 +114,16 @@ class Consumed:
 Result = Emission | Consumed | Failure | Finished
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EngineLoad:
     queued: int
+    """Requests that wait for their first step."""
     running: int
+    """Requests that have had one."""
     steps: int
+    """Steps so far."""
+    last_batch: int = 0
+    """Requests in the last step; 0 when it computed nothing."""
 
 
 class Engine(Protocol):

@@ -73,5 +73,5 @@ class BatchProgram(Protocol):
 
     def run(self, batch: Sequence[Job]) -> Sequence[Outcome | Exception]:
         """One outcome a job, in order. An exception in its place fails that job alone: a RequestError is shown to the
-        client, anything else is logged and becomes `internal`. Raising fails the whole step's jobs, after each was
-        tried once more alone."""
+        client, anything else is logged and becomes `internal`. When the call itself raises, each job of a batch is
+        tried once more alone, and those that raise again fail: change `state` last, so that a second try works."""

@@ -6,8 +6,8 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from omnipipe.spec.family import Family
 from omnipipe.families.requests import Requests
+from omnipipe.spec.family import Family
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "family_names", "find_family", "load_requests"]
 

@@ -4,6 +4,7 @@ The gateway parses HTTP into one of the neutral request types below; the family'
 stages' value, or refuses what it cannot do, naming the field. Field names in errors are the client's own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -74,3 +75,7 @@ class Requests(Protocol):
 
     def entry(self, request: TextRequest) -> Entry:
         """Raises RequestError (invalid, unprocessable) naming the field."""
+
+    def check_stage_params(self, stage: str, params: Mapping[str, Value]) -> None:
+        """Raises RequestError INVALID, param `stage_params.<stage>.<key>`, for what stages of this type would refuse,
+        so that the client hears of it before anything runs. `stage` is the stage's type (`PlanStage.type`)."""

@@ -1,0 +1,85 @@
+"""A client's request as the echo pipeline takes it: the last user message, how much of it to say, in which voice."""
+
+from collections.abc import Mapping
+
+from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.families.echo.graph import FAMILY
+from omnipipe.families.echo.knobs import check_knobs
+from omnipipe.families.echo.text import count_words
+from omnipipe.families.echo.tones import SAMPLE_RATE_HZ, VOICES
+from omnipipe.families.requests import Entry, Message, TextRequest
+from omnipipe.spec.suggest import listed, meant
+from omnipipe.wire.value import Value
+
+__all__ = ["EchoRequests"]
+
+_DEFAULT_VOICE = "alloy"
+
+
+class EchoRequests:
+    """`families.requests.Requests` of the echo family. A token is a word."""
+
+    options: frozenset[str] = frozenset({"max_tokens", "max_completion_tokens", "stop"})
+    voices: frozenset[str] = frozenset(VOICES)
+    audio_formats: frozenset[str] = frozenset({"wav", "pcm16"})
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+
+    def entry(self, request: TextRequest) -> Entry:
+        texts = [_text(message, f"messages[{index}]") for index, message in enumerate(request.messages)]
+        said = [text for text, message in zip(texts, request.messages, strict=True) if message.role == "user"]
+        if not said:
+            raise RequestError(
+                ErrorKind.INVALID,
+                "the echo family repeats the last user message, and there is none; add a message of role user",
+                param="messages",
+            )
+        value = {
+            "text": said[-1],
+            "max_tokens": _limit(request.options),
+            "stop": _stop(request.options.get("stop")),
+            "voice": _voice(request),
+            "prompt_tokens": sum(map(count_words, texts)),
+        }
+        return Entry(value, frozenset({"text"}))
+
+    def check_stage_params(self, stage: str, params: Mapping[str, Value]) -> None:
+        if FAMILY.stage(stage) is None:
+            names = [kind.name for kind in FAMILY.stages]
+            message = f'stage_params: no stage is called "{stage}"{meant(stage, names)}'
+            raise RequestError(ErrorKind.INVALID, message, param=f"stage_params.{stage}")
+        check_knobs(stage, params, stage)
+
+
+def _text(message: Message, path: str) -> str:
+    for index, part in enumerate(message.parts):
+        if part.type != "text":
+            raise RequestError(
+                ErrorKind.UNPROCESSABLE,
+                f"this pipeline takes text only, not {part.type}",
+                param=f"{path}.content[{index}]",
+            )
+    return "".join(part.text for part in message.parts)
+
+
+def _limit(options: Mapping[str, Value]) -> int | None:
+    old, new = options.get("max_tokens"), options.get("max_completion_tokens")
+    if old is not None and new is not None and old != new:
+        message = f"max_tokens ({old}) and max_completion_tokens ({new}) differ; give one of them"
+        raise RequestError(ErrorKind.INVALID, message, param="max_tokens")
+    limit: int | None = old if new is None else new
+    return limit
+
+
+def _stop(stop: Value) -> list[str]:
+    if stop is None:
+        return []
+    return [stop] if isinstance(stop, str) else [string for string in stop if string]
+
+
+def _voice(request: TextRequest) -> str:
+    if request.audio is None:
+        return _DEFAULT_VOICE
+    if request.audio.voice not in VOICES:
+        message = f'no voice is called "{request.audio.voice}"; this pipeline has {listed(VOICES)}'
+        raise RequestError(ErrorKind.INVALID, message, param="audio.voice")
+    return request.audio.voice

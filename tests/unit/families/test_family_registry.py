@@ -1,0 +1,67 @@
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from omnipipe.families.registry import BUILT_IN, family_names, find_family, load_requests
+
+PACKAGE = """
+from dataclasses import replace
+from omnipipe.families.echo.graph import FAMILY as ECHO
+FAMILY = replace(ECHO, name="parrot", title="A family from a package of its own")
+"""
+
+
+@pytest.fixture
+def installed_parrot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package beside ours that offers families, as pip would lay it down."""
+    info = tmp_path / "parrot_family-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-family\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(
+        "[omnipipe.families]\nparrot = parrot_family:FAMILY\nno-family = parrot_family:PACKAGE_NAME\n", encoding="utf-8"
+    )
+    (tmp_path / "parrot_family.py").write_text(PACKAGE + "PACKAGE_NAME = 'parrot'\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "parrot_family", raising=False)
+    find_family.cache_clear()
+    yield
+    find_family.cache_clear()
+
+
+@pytest.mark.usefixtures("installed_parrot")
+def test_families_of_installed_packages_are_found() -> None:
+    family = find_family("parrot")
+
+    assert family is not None
+    assert family.title == "A family from a package of its own"
+    assert {"echo", "parrot"} <= set(family_names())
+
+
+@pytest.mark.usefixtures("installed_parrot")
+def test_an_entry_point_that_is_no_family_is_named() -> None:
+    with pytest.raises(TypeError, match=r"omnipipe\.families:no-family is str, not a Family"):
+        find_family("no-family")
+
+
+def test_a_family_that_nobody_offers() -> None:
+    assert find_family("nobody-offers-this") is None
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_a_family_names_is_there(name: str) -> None:
+    family = find_family(name)
+    assert family is not None
+    requests = load_requests(family)
+
+    assert requests.options
+    for stage in family.stages:
+        module, _, program = stage.program.partition(":")
+        assert callable(getattr(import_module(module), program))
+        assert stage.help
+        requests.check_stage_params(stage.name, {})
+        for param in stage.params.values():
+            assert isinstance(param.default, param.type)
+            assert param.help
