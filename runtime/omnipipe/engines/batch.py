@@ -194,8 +194,10 @@ class BatchEngine:
         entry = self._entries.pop(rid, None)
         if entry is None:
             return
-        self._dequeue(entry)
-        self._delays.discard(rid)
+        if entry.state is _State.READY:
+            self._dequeue(entry)
+        elif entry.state is _State.DELAYED:
+            self._delays.discard(rid)
         self._deadlines.discard(rid)
         if not entry.started:
             self._unstarted -= 1

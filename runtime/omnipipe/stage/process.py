@@ -1,0 +1,213 @@
+"""A stage process from start to exit code: puts wire, router, engine, loop, probes and signals together.
+
+Start-up is part of every `omnipipe serve`, so only what this stage needs is imported; a program's own imports happen
+where its engine runs.
+"""
+
+import dataclasses
+import gc
+import importlib
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import assert_never
+
+from omnipipe.engines.batch import BatchEngine
+from omnipipe.engines.engine import Engine
+from omnipipe.engines.program import BatchProgram, StageContext
+from omnipipe.observe.events import EventLog, Events, NoEvents
+from omnipipe.observe.metrics import CONTENT_TYPE, Registry, StageMetrics
+from omnipipe.spec.plan import EngineKind, Placement, Plan, PlanStage
+from omnipipe.stage.admin import AdminServer, Probes
+from omnipipe.stage.errors import ExitCode, StageError
+from omnipipe.stage.lifeline import Lifeline
+from omnipipe.stage.loop import StageLoop, Stop
+from omnipipe.stage.router import Router
+from omnipipe.stage.runner import InlineRunner, Runner, ThreadRunner
+from omnipipe.stage.settings import StageSettings
+from omnipipe.wire.curve import CurveKeys, load_keys
+from omnipipe.wire.errors import WireError
+from omnipipe.wire.port import Identity, Role
+from omnipipe.wire.zmq_wire import ZmqWire
+
+__all__ = ["run_stage"]
+
+_log = logging.getLogger(__name__)
+
+_TICK_S = 5.0
+"""`/livez`: the I/O loop turns four times a second when idle; this long without a turn it is stuck."""
+_ORPHANED_GRACE_S = 1.0
+_HARD_S = 2.0
+"""After the supervisor's end: then the process ends, whatever it is stuck in."""
+_SWITCH_S = 5e-4
+"""With an engine thread: Python work in it delays the I/O loop by at most this (5 ms by default)."""
+_JOIN_S = 1.0
+"""What a running step gets to end when the process leaves; a longer one is left behind."""
+
+
+def run_stage(plan: Plan, stage: str, replica: int, settings: StageSettings) -> int:
+    """Runs one replica until it is told to stop; the exit code. Errors are logged as one readable line."""
+    try:
+        return _run(plan, plan.stage(stage), replica, settings)
+    except StageError as error:
+        _log.error("stage %s: %s", stage, error)
+        return error.code
+    except WireError as error:
+        _log.error("stage %s: %s", stage, error)
+        return ExitCode.START_FAILED
+    except Exception:  # the boundary of the process
+        _log.exception("stage %s: this is a bug", stage)
+        return ExitCode.BROKEN
+
+
+def _run(plan: Plan, stage: PlanStage, replica: int, settings: StageSettings) -> ExitCode:
+    registry = Registry()
+    metrics = StageMetrics(
+        registry, namespace=plan.namespace, pipeline=plan.pipeline, stage=stage.name, revision=plan.revision
+    )
+    inline = stage.engine.placement is Placement.INLINE
+    with ExitStack() as stack:
+        events = _open_events(settings, f"{stage.name}-{replica}")
+        stack.callback(events.close)
+        if inline:
+            runner: Runner = InlineRunner(lambda: _make_engine(plan, stage))
+            runner.start()  # before anybody can connect: whoever is let in is served
+        identity = Identity(
+            plan.pipeline, plan.revision, Role.STAGE, f"{stage.name}-{replica}-{secrets.token_hex(4)}", stage.name
+        )
+        keys = load_keys(settings.curve_dir) if settings.curve_dir is not None else None
+        listen = settings.listen or _listen_address(stage, replica)
+        wire = _open_wire(identity, listen, plan, keys)
+        stack.callback(_remove_sockets, listen, None)
+        stack.callback(wire.close)
+        metrics.watch_wire(lambda: dataclasses.asdict(wire.counters))
+        if not inline:
+            sys.setswitchinterval(_SWITCH_S)
+            runner = ThreadRunner(lambda: _make_engine(plan, stage), wire.wake)
+            runner.start()
+        stack.callback(runner.close, _JOIN_S)
+        router = Router(plan, stage.name, wire, metrics, events)
+        loop = StageLoop(
+            wire,
+            router,
+            runner,
+            metrics,
+            events,
+            grace_s=settings.grace_s,
+            orphaned_grace_s=_ORPHANED_GRACE_S,
+            on_ready=lambda: _ready(settings.ready_fd),
+        )
+        stack.enter_context(_signals(loop))
+        if settings.admin is not None:
+            probes = _probes(plan, loop, runner, registry)
+            stack.callback(AdminServer(settings.admin, probes).close)
+        if settings.lifeline_fd is not None:
+            lifeline = Lifeline(
+                settings.lifeline_fd,
+                lambda: loop.stop(Stop.ORPHANED),
+                hard_s=_ORPHANED_GRACE_S + _HARD_S,
+                tidy=lambda: _remove_sockets(listen, settings.admin),
+            )
+            stack.callback(lifeline.close)
+        return loop.run()
+
+
+def _open_events(settings: StageSettings, process: str) -> Events:
+    if settings.events_dir is None:
+        return NoEvents()
+    return EventLog(settings.events_dir, process, every_request=True)
+
+
+def _listen_address(stage: PlanStage, replica: int) -> str:
+    addresses = stage.addresses
+    if len(addresses) == 1 and addresses[0].startswith("dns+tcp://"):
+        return f"tcp://0.0.0.0:{addresses[0].rpartition(':')[2]}"
+    if replica >= len(addresses):
+        raise StageError(ExitCode.START_FAILED, f"the plan has {len(addresses)} replicas, there is no {replica}")
+    return addresses[replica]
+
+
+def _open_wire(identity: Identity, listen: str, plan: Plan, keys: CurveKeys | None) -> ZmqWire:
+    try:
+        return ZmqWire(identity, listen, plan.transport, keys)
+    except OSError as error:
+        text = f"cannot listen on {listen}: {error.strerror or error}"
+        raise StageError(ExitCode.START_FAILED, text) from error
+
+
+def _make_engine(plan: Plan, stage: PlanStage) -> Engine:
+    module, _, name = stage.program.partition(":")
+    try:
+        program_type: Callable[[StageContext], BatchProgram] = getattr(importlib.import_module(module), name)
+        program = program_type(StageContext(stage.name, plan.source, stage.params))
+    except (Exception, SystemExit) as error:  # the boundary to the program's author: whatever it is, it does not load
+        _log.debug("loading %s", stage.program, exc_info=True)
+        text = f"cannot load its program {stage.program}: {type(error).__name__}: {error}"
+        raise StageError(ExitCode.START_FAILED, " ".join(text.split())) from error
+    match stage.engine.kind:
+        case EngineKind.BATCH:
+            return BatchEngine(program, stage.engine, stage=stage.name)
+        case _:
+            assert_never(stage.engine.kind)
+
+
+def _probes(plan: Plan, loop: StageLoop, runner: Runner, registry: Registry) -> Probes:
+    def not_live() -> str | None:
+        now = time.monotonic()
+        idle_s, started = now - loop.last_turn, runner.step_started
+        if idle_s > _TICK_S:
+            return f"the I/O loop has not turned for {idle_s:.1f} s"
+        if started and now - started > plan.transport.stalled_after_s:
+            return f"an engine step has been running for {now - started:.0f} s"
+        return None
+
+    def not_ready() -> str | None:
+        if loop.draining:
+            return "draining"
+        return None if runner.loaded else "the program is loading"
+
+    return Probes(not_live, not_ready, registry.render, CONTENT_TYPE)
+
+
+@contextmanager
+def _signals(loop: StageLoop) -> Iterator[None]:
+    """The first SIGTERM or SIGINT drains, the second stops at once."""
+
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        loop.stop(Stop.NOW if asked else Stop.DRAIN)
+        asked = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ready(fd: int | None) -> None:
+    gc.freeze()  # what start-up made stays: the collector need not look at it again
+    if fd is None:
+        return
+    try:
+        os.write(fd, b"ready\n")
+        os.close(fd)
+    except OSError:
+        _log.warning("nobody reads that this stage is ready")
+
+
+def _remove_sockets(listen: str, admin: str | None) -> None:
+    """Nobody listens there any more."""
+    for address, prefix in ((listen, "ipc://"), (admin or "", "unix:")):
+        if address.startswith(prefix):
+            Path(address.removeprefix(prefix)).unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""One request in this stage: what it waits for, what it owes, and how much is on the way. State alone; `router` and
+`outbound` decide. Objects hold no reference back to the request, so that they go the moment it does."""
+
+from collections import deque
+
+from omnipipe.engines.engine import Feed
+from omnipipe.spec.plan import PlanEdge
+from omnipipe.stage.links import Link
+from omnipipe.stage.walks import Leg, Walk
+from omnipipe.wire.port import Peer
+from omnipipe.wire.value import Value
+
+__all__ = ["Inflow", "Outflow", "Piece", "Request"]
+
+Piece = tuple[Value, bool, dict[str, Value] | None, int]
+"""Value, last, meta, bytes."""
+
+
+class Inflow:
+    """A stream input."""
+
+    __slots__ = (
+        "due", "due_bytes", "ended", "half_bytes", "half_chunks", "held", "name", "peer", "received", "sizes", "source",
+        "unacked", "unacked_bytes", "window_bytes", "window_chunks",
+    )  # fmt: skip
+
+    def __init__(self, edge: PlanEdge) -> None:
+        self.name = edge.input
+        self.source = edge.source
+        self.window_chunks = edge.window_chunks
+        self.window_bytes = edge.window_bytes
+        self.half_chunks = max(1, edge.window_chunks // 2)
+        self.half_bytes = max(1, edge.window_bytes // 2)
+        self.peer: Peer | None = None
+        """The producer, from its first chunk on."""
+        self.received = 0
+        self.ended = False
+        self.sizes: deque[int] = deque()
+        """Of the chunks that the program has not taken yet."""
+        self.unacked = 0
+        """Chunks received and not acknowledged: the producer's window must not exceed it."""
+        self.unacked_bytes = 0
+        self.due = 0
+        """Of these, taken by the program."""
+        self.due_bytes = 0
+        self.held: list[Feed] = []
+        """Chunks that came before the engine got its Begin."""
+
+
+class Outflow:
+    """An edge or output of this request."""
+
+    __slots__ = ("acked", "backlog", "closed", "flight", "flight_bytes", "leg", "link", "sent")
+
+    def __init__(self, leg: Leg, link: Link | None) -> None:
+        self.leg = leg
+        self.link = link
+        """None: to the gateway."""
+        self.sent = 0
+        """The next chunk's `seq`."""
+        self.acked = 0
+        self.flight: deque[tuple[int, float]] = deque()
+        """Bytes and time of sending of each chunk that is not acknowledged."""
+        self.flight_bytes = 0
+        self.backlog: deque[Piece] = deque()
+        """Emitted, waiting for room or for a connection."""
+        self.closed = False
+        """The program has emitted the last piece."""
+
+    def has_room(self) -> bool:
+        leg = self.leg
+        return (self.link is None or self.link.peer is not None) and (
+            not self.flight or (len(self.flight) < leg.window_chunks and self.flight_bytes < leg.window_bytes)
+        )
+
+    def is_full(self) -> bool:
+        """The program should emit no more here for now."""
+        return not self.closed and (bool(self.backlog) or not self.has_room())
+
+
+class Request:
+    __slots__ = (
+        "awaiting", "begun", "deadline", "fed", "finished", "gateway", "inflows", "inputs", "missing", "open",
+        "outflows", "params", "paused", "request_id", "rid", "traced", "unsent", "walk", "yielded",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        rid: str,
+        request_id: str,
+        gateway: Peer,
+        walk: Walk,
+        outflows: list[Outflow],
+        params: dict[str, Value],
+        deadline: float,
+        traced: bool,
+    ) -> None:
+        self.rid = rid
+        self.request_id = request_id
+        self.gateway = gateway
+        self.walk = walk
+        self.params = params
+        self.deadline = deadline
+        """`time.monotonic()` value."""
+        self.traced = traced
+        """Request events are recorded."""
+        self.inputs: dict[str, Value] = {}
+        self.missing = dict(walk.payloads)
+        """Payload inputs that have not come -> their source."""
+        self.inflows = {name: Inflow(edge) for name, edge in walk.streams.items()} if walk.streams else _NO_INFLOWS
+        self.awaiting = walk.inputs
+        """Inputs that are not complete."""
+        self.begun = False
+        """The engine has its Begin."""
+        self.fed = False
+        """The gateway knows that the upstream replicas have done their part."""
+        self.paused = False
+        self.yielded = False
+        """The engine has emitted something."""
+        self.finished = False
+        """The engine is done with it."""
+        self.outflows = outflows
+        self.open = len(outflows)
+        """Outflows whose last piece the program has not emitted."""
+        self.unsent = len(outflows)
+        """Outflows whose last piece is not handed to the wire."""
+
+    def owes(self, link: Link) -> bool:
+        """Something is still to be sent to that replica."""
+        return any(flow.link is link and (flow.backlog or not flow.closed) for flow in self.outflows)
+
+    def needs_input_of(self, peer: Peer, alone: bool) -> bool:
+        """The loss of this producer's connection leaves the request without an input for ever. A Submit does not name
+        the replica that a payload will come from: that is certain only when no other of its stage is left (`alone`)."""
+        for flow in self.inflows.values():
+            if not flow.ended and (flow.peer is peer or (alone and flow.peer is None and flow.source == peer.stage)):
+                return True
+        return alone and peer.stage in self.missing.values()
+
+
+_NO_INFLOWS: dict[str, Inflow] = {}
+"""Shared by the many requests without stream inputs; never written to."""

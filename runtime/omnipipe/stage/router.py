@@ -1,0 +1,395 @@
+"""The state machine of a stage: events of the wire and results of the engine in, messages and engine work out.
+
+    Submit ──► waits for payloads ──all here──► Begin ──► engine ──Finished, all sent──► gone
+                 │                                │ ▲
+                 └── Cancel, deadline, a death,   │ └ Pause/Resume by the credit of its consumers
+                     a Failure, nonsense ─────────┴──► gone (Failed to the gateway, Drop to the engine, a tombstone)
+
+No I/O of its own, no clock, no threads: whoever drives it passes `now` (`time.monotonic()`), takes `work` to the engine
+and gives it a wire to send on. Whatever goes wrong with one message or one request ends there. Must not know what a
+program computes. `docs/architecture.md` has the same story across processes.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from omnipipe.engines.engine import (
+    Consumed,
+    Drop,
+    Emission,
+    Failure,
+    Finished,
+    Pause,
+    Result,
+    Resume,
+    Work,
+)
+from omnipipe.engines.timers import Timers
+from omnipipe.errors import ErrorKind
+from omnipipe.observe.events import EventName, Events
+from omnipipe.observe.metrics import StageEnd, StageMetrics
+from omnipipe.spec.plan import Plan
+from omnipipe.stage.early import Grave
+from omnipipe.stage.errors import Fault, Nonsense
+from omnipipe.stage.inbound import Inbound
+from omnipipe.stage.links import Dialler, Links
+from omnipipe.stage.outbound import Outbound, Sender
+from omnipipe.stage.request import Outflow, Request
+from omnipipe.stage.walks import Walks
+from omnipipe.wire.messages import Ack, Beat, Cancel, Chunk, Failed, Message, Payload, Submit
+from omnipipe.wire.port import Event, Peer, PeerDown, PeerUp, Received, Role
+
+__all__ = ["Router"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_TTL_S = 86_400.0
+"""A request that asks for more time than a day gets a day."""
+_COMPLAIN_S = 1.0
+"""Nonsense is logged at most this often; the metric counts all of it."""
+
+
+class _Wire(Sender, Dialler, Protocol):
+    """What the router needs of a Wire."""
+
+
+class Router:
+    """`work` is what the engine should get, in order; whoever drives this takes it and clears the list."""
+
+    def __init__(self, plan: Plan, stage: str, wire: _Wire, metrics: StageMetrics, events: Events) -> None:
+        self.stage = stage
+        self.loaded = False
+        """The engine takes work."""
+        self.draining = False
+        self.work: list[Work] = []
+        self._wire = wire
+        self._metrics = metrics
+        self._events = events
+        self._max_running = plan.stage(stage).max_running
+        self._requests: dict[str, Request] = {}
+        self._timers = Timers()
+        self._walks = Walks(plan, stage)
+        self._links = Links(wire)
+        edges = {label: metrics.edge(label) for label in self._walks.labels()}
+        self._outbound = Outbound(stage, wire, self._links, edges, events)
+        self._inbound = Inbound(stage, self.work, self._outbound, metrics, events)
+        self._handlers: dict[type, Callable[[Peer, Any, float], None]] = {
+            Submit: self._submit,
+            Payload: self._payload,
+            Chunk: self._chunk,
+            Ack: self._ack,
+            Cancel: self._cancel,
+        }
+        self._next_complaint = 0.0
+
+    # What drives it
+
+    @property
+    def accepting(self) -> bool:
+        return self.loaded and not self.draining and len(self._requests) < self._max_running
+
+    @property
+    def live(self) -> int:
+        """Requests that have not ended here."""
+        return len(self._requests)
+
+    def predial(self, now: float) -> None:
+        """Connects to the downstream replicas that the Plan names, so that no first request waits for it."""
+        for stage in self._walks.downstream:
+            for address in stage.addresses:
+                if not address.startswith("dns+"):
+                    self._links.to(address, stage.name, now)
+
+    def handle(self, event: Event, now: float) -> None:
+        """Never raises for what a peer says or does."""
+        if type(event) is Received:  # the hot path
+            self._receive(event.peer, event.message, now)
+        elif type(event) is PeerUp:
+            self._peer_up(event.peer, now)
+        elif type(event) is PeerDown:
+            self._peer_down(event.peer, now, refused=event.refused)
+
+    def take_results(self, results: list[Result], now: float) -> None:
+        for result in results:
+            request = self._requests.get(result.rid)
+            if request is None:
+                continue  # ended while the engine was busy with it
+            try:
+                self._take_result(request, result, now)
+            except Fault as fault:
+                self._fail(request, fault, now)
+            except Exception:  # the boundary of one request: a bug here must not end the others
+                _log.exception("stage %s: a result could not be handled", self.stage, extra={"rid": result.rid})
+                self._fail(request, self._internal(), now)
+
+    def next_due(self) -> float | None:
+        """When `expire` has something to do next."""
+        deadline, connect = self._timers.next_due(), self._links.next_due()
+        if deadline is None or connect is None:
+            return connect if deadline is None else deadline
+        return min(deadline, connect)
+
+    def expire(self, now: float) -> None:
+        """Ends what has waited too long."""
+        for rid in self._timers.pop_due(now):
+            request = self._requests[rid]
+            self._fail(request, Fault(ErrorKind.DEADLINE, "the request's deadline has passed"), now, StageEnd.EXPIRED)
+        for rid, link in self._links.pop_due(now):
+            waiting = self._requests.get(rid)
+            if waiting is not None and any(flow.link is link and flow.backlog for flow in waiting.outflows):
+                self._fail(waiting, _lost(link.stage), now, StageEnd.LOST)
+
+    def sweep(self, now: float) -> None:
+        """Housekeeping, about once a second."""
+        self._inbound.sweep(now)
+        self._links.retire(now)
+
+    def abandon(self, now: float) -> None:
+        """Ends all requests: the process is leaving. Others may run them again."""
+        fault = Fault(ErrorKind.UNAVAILABLE, f"stage '{self.stage}' is shutting down", retryable=True)
+        for request in list(self._requests.values()):
+            self._fail(request, fault, now)
+
+    # Messages
+
+    def _receive(self, peer: Peer, message: Message, now: float) -> None:
+        handler = self._handlers.get(type(message))
+        try:
+            if handler is not None:
+                handler(peer, message, now)
+            elif type(message) is not Beat:
+                raise Nonsense(f"{type(message).__name__} is not for a stage")
+        except Nonsense as nonsense:
+            self._reject(peer, str(nonsense), now)
+        except Fault as fault:
+            self._fail_message(peer, message, fault, now)
+        except Exception:  # the boundary of one message: a bug here must not end the process
+            self._metrics.rejected.inc()
+            _log.exception("stage %s: a %s could not be handled", self.stage, type(message).__name__)
+            self._fail_message(peer, message, self._internal(), now)
+
+    def _submit(self, peer: Peer, submit: Submit, now: float) -> None:
+        rid = submit.rid
+        known = self._requests.get(rid)
+        if known is not None:
+            if known.gateway is not peer:
+                self._refuse(peer, rid, Fault(ErrorKind.INTERNAL, "two requests have the same id"))
+            raise Nonsense("a second Submit")
+        refusal = self._refusal(rid)
+        if refusal is not None:
+            self._inbound.bury(rid, now)
+            self._refuse(peer, rid, refusal)
+            return
+        try:
+            request = self._admit(peer, submit, now)
+        except Nonsense:
+            self._inbound.bury(rid, now)
+            self._refuse(peer, rid, self._internal())
+            raise
+        self._requests[rid] = request
+        self._timers.set(rid, request.deadline)
+        if request.traced:
+            self._events.record(request.request_id, rid, EventName.STAGE_RECEIVED)
+        if request.walk.entry:
+            request.inputs["request"] = submit.value
+        self._inbound.submitted(request)
+        for sender, message in self._inbound.early(rid):
+            self._receive(sender, message, now)
+
+    def _refusal(self, rid: str) -> Fault | None:
+        if self.draining:
+            reason = "is shutting down"
+        elif not self.loaded:
+            reason = "is still loading"
+        elif len(self._requests) >= self._max_running:
+            reason = "is full"
+        elif self._inbound.is_buried(rid):
+            reason = "has given this request up"
+        else:
+            return None
+        return Fault(ErrorKind.UNAVAILABLE, f"stage '{self.stage}' {reason}", retryable=True)
+
+    def _admit(self, peer: Peer, submit: Submit, now: float) -> Request:
+        """Raises Nonsense, Fault."""
+        walk = self._walks.find(submit)
+        params = {} if submit.params is None else submit.params
+        if not isinstance(params, dict):
+            raise Nonsense(f"params are {type(params).__name__}, not a map")
+        ttl_s = submit.ttl_s
+        if math.isnan(ttl_s) or ttl_s <= 0.0:
+            raise Fault(ErrorKind.DEADLINE, "the request's deadline has passed")
+        links = self._links
+        return Request(
+            rid=submit.rid,
+            request_id=submit.request_id,
+            gateway=peer,
+            walk=walk,
+            outflows=[
+                Outflow(leg, links.to(leg.address, leg.target, now) if leg.target else None) for leg in walk.legs
+            ],
+            params=params,
+            deadline=now + min(ttl_s, _MAX_TTL_S),
+            traced=submit.events or self._events.on,
+        )
+
+    def _payload(self, peer: Peer, payload: Payload, now: float) -> None:
+        request = self._requests.get(payload.rid)
+        if request is None:
+            self._inbound.stray(peer, payload, now)
+        else:
+            self._inbound.payload(request, peer, payload)
+
+    def _chunk(self, peer: Peer, chunk: Chunk, now: float) -> None:
+        request = self._requests.get(chunk.rid)
+        if request is None:
+            self._inbound.stray(peer, chunk, now)
+        else:
+            self._inbound.chunk(request, peer, chunk)
+
+    def _ack(self, peer: Peer, ack: Ack, now: float) -> None:
+        request = self._requests.get(ack.rid)
+        if request is None:
+            return  # all was sent: nobody needs the credit any more
+        self._outbound.acked(request, peer, ack.name, ack.seq, now)
+        self._room_made(request, now)
+
+    def _cancel(self, peer: Peer, cancel: Cancel, now: float) -> None:
+        request = self._requests.get(cancel.rid)
+        if request is None:
+            self._inbound.bury(cancel.rid, now)
+            return
+        if request.gateway is not peer:
+            raise Nonsense("a Cancel from a gateway that did not submit the request")
+        self._end(request, StageEnd.CANCELLED, now)
+
+    # Peers
+
+    def _peer_up(self, peer: Peer, now: float) -> None:
+        if not peer.address:
+            if peer.role is Role.STAGE:
+                self._inbound.producer_up(peer)
+            return
+        for rid in self._links.up(peer):
+            request = self._requests.get(rid)
+            if request is None:
+                continue
+            try:
+                self._outbound.resume(request, now)
+                self._room_made(request, now)
+            except Fault as fault:
+                self._fail(request, fault, now)
+
+    def _peer_down(self, peer: Peer, now: float, *, refused: bool) -> None:
+        if peer.address:
+            link = self._links.down(peer, refused=refused)
+            if link is not None:
+                for request in self._where(lambda r: r.owes(link)):
+                    self._fail(request, _lost(link.stage), now, StageEnd.LOST)
+        elif peer.role is Role.GATEWAY:
+            for request in self._where(lambda r: r.gateway is peer):
+                self._end(request, StageEnd.LOST, now)
+        else:
+            alone = self._inbound.producer_down(peer, now)
+            for request in self._where(lambda r: r.needs_input_of(peer, alone)):
+                self._fail(request, _lost(peer.stage), now, StageEnd.LOST)
+
+    def _where(self, holds: Callable[[Request], bool]) -> list[Request]:
+        return [request for request in self._requests.values() if holds(request)]
+
+    # The engine
+
+    def _take_result(self, request: Request, result: Result, now: float) -> None:
+        if isinstance(result, Emission):
+            full = self._outbound.emit(request, result.port, result.value, result.last, result.meta, now)
+            if full and not request.paused:
+                request.paused = True
+                self.work.append(Pause(request.rid))
+        elif isinstance(result, Finished):
+            self._finished(request, now)
+        elif isinstance(result, Consumed):
+            self._inbound.consumed(request, result)
+        else:
+            self._failed_in_engine(request, result, now)
+
+    def _finished(self, request: Request, now: float) -> None:
+        request.finished = True
+        if request.open:
+            ports = sorted({flow.leg.port for flow in request.outflows if not flow.closed})
+            _log.error("stage %s: done without ending %s", self.stage, ", ".join(ports), extra={"rid": request.rid})
+            raise self._internal()
+        self._inbound.finished(request)
+        if not request.unsent:
+            self._end(request, StageEnd.DONE, now)
+
+    def _failed_in_engine(self, request: Request, failure: Failure, now: float) -> None:
+        request.finished = True
+        error = failure.error
+        failed = Failed(
+            request.rid,
+            self.stage,
+            ErrorKind(error.kind).value,
+            str(error.message),
+            error.kind is ErrorKind.UNAVAILABLE,
+            None if error.param is None else str(error.param),
+            None if error.code is None else str(error.code),
+        )  # a program's author may have put anything there, and the other side takes text alone
+        self._outbound.tell(request.gateway, failed)
+        self._end(request, StageEnd.EXPIRED if error.kind is ErrorKind.DEADLINE else StageEnd.FAILED, now)
+
+    # Ends and answers
+
+    def _room_made(self, request: Request, now: float) -> None:
+        """After credit or a connection came: what waited may have gone, and the engine may go on."""
+        if request.finished:
+            if not request.unsent:
+                self._end(request, StageEnd.DONE, now)
+        elif request.paused and not any(flow.is_full() for flow in request.outflows):
+            request.paused = False
+            self.work.append(Resume(request.rid))
+
+    def _fail(self, request: Request, fault: Fault, now: float, end: StageEnd = StageEnd.FAILED) -> None:
+        self._refuse(request.gateway, request.rid, fault)
+        self._end(request, end, now)
+
+    def _fail_message(self, peer: Peer, message: Message, fault: Fault, now: float) -> None:
+        """Ends the request that a message belongs to, or refuses the one that it would have started."""
+        rid = getattr(message, "rid", "")
+        request = self._requests.get(rid)
+        if request is not None:
+            self._fail(request, fault, now)
+        elif isinstance(message, Submit):
+            self._inbound.bury(rid, now)
+            self._refuse(peer, rid, fault)
+
+    def _end(self, request: Request, end: StageEnd, now: float) -> None:
+        """The one place where a request leaves."""
+        rid = request.rid
+        del self._requests[rid]
+        self._timers.discard(rid)
+        if request.begun and not request.finished:
+            self.work.append(Drop(rid))
+        if end is not StageEnd.DONE:
+            self._inbound.bury(rid, now)
+        elif request.awaiting:
+            self._inbound.bury(rid, now, Grave.SATED)
+        self._metrics.ended(end)
+        if request.traced:
+            self._events.record(request.request_id, rid, EventName.STAGE_DONE, outcome=end.value)
+
+    def _refuse(self, peer: Peer, rid: str, fault: Fault) -> None:
+        self._outbound.tell(peer, Failed(rid, self.stage, fault.kind.value, fault.message, fault.retryable))
+
+    def _internal(self) -> Fault:
+        return Fault(ErrorKind.INTERNAL, f"stage '{self.stage}' failed")
+
+    def _reject(self, peer: Peer, reason: str, now: float) -> None:
+        self._metrics.rejected.inc()
+        if now >= self._next_complaint:
+            self._next_complaint = now + _COMPLAIN_S
+            _log.warning("stage %s: dropped a message of %s: %s", self.stage, peer.name, reason)
+
+
+def _lost(stage: str) -> Fault:
+    return Fault(ErrorKind.UNAVAILABLE, f"stage '{stage}' was lost", retryable=True)

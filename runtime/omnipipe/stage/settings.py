@@ -1,0 +1,26 @@
+"""What a stage process is told at start, beside the Plan. Parsed once by the command line, then passed down."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["StageSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSettings:
+    listen: str | None = None
+    """Address of the stage's socket; None: the Plan's for this replica."""
+    admin: str | None = None
+    """Where /livez, /readyz and /metrics are: `host:port` or `unix:/path`. None: nowhere."""
+
+    grace_s: float = 30.0
+    """On SIGTERM, how long running requests may take to finish."""
+    lifeline_fd: int | None = None
+    """End of file on it means that the supervisor is gone: finish what takes a second, then leave."""
+    ready_fd: int | None = None
+    """One line is written to it when the stage can take requests, then it is closed."""
+
+    curve_dir: Path | None = None
+    """Keys for the Plan's `transport.curve`."""
+    events_dir: Path | None = None
+    """Record the events of every request there. None: record none."""
