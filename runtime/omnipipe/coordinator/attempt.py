@@ -1,0 +1,116 @@
+"""One try of one request on chosen replicas: what each stage is told, which outputs have come how far, and whom it
+still needs. It sends nothing and decides nothing beyond these questions.
+"""
+
+from sys import maxsize
+from typing import TYPE_CHECKING
+
+from omnipipe.coordinator.replicas import Replica
+from omnipipe.coordinator.walk import WalkOutput, WalkStage
+from omnipipe.wire.messages import Submit
+from omnipipe.wire.port import Peer
+
+if TYPE_CHECKING:
+    from omnipipe.coordinator.live import LiveFlight
+
+__all__ = ["Attempt", "Incoming"]
+
+
+class Incoming:
+    """One output of an attempt on its way here."""
+
+    __slots__ = ("ack_every", "acked", "heavy", "light_chars", "limit", "name", "next_seq", "peer", "stage", "window")
+
+    def __init__(self, output: WalkOutput, peer: Peer) -> None:
+        self.name = output.name
+        self.stage = output.stage
+        self.peer = peer
+        """The replica that owes it; from anybody else it is not believed."""
+        self.window = output.window
+        self.next_seq = 0
+        self.acked = 0
+        """Pieces acknowledged."""
+        self.limit = self.window
+        """The first `seq` that the sender has no credit for; -1 once the last piece has come."""
+        self.ack_every = output.ack_every
+        self.light_chars = output.light_chars
+        self.heavy = False
+        """Something has come since the last Ack that may weigh on the byte window."""
+
+    def end(self) -> None:
+        """Its last piece has come: nothing more is believed or acknowledged."""
+        self.limit = -1
+        self.heavy = False
+        self.ack_every = maxsize
+
+
+class Attempt:
+    __slots__ = ("fed", "flight", "incoming", "pending", "replicas", "rid", "senders", "walk")
+
+    def __init__(self, rid: str, flight: "LiveFlight", replicas: dict[str, Replica["Attempt"]]) -> None:
+        self.rid = rid
+        self.flight = flight
+        self.walk = walk = flight.walk
+        self.replicas = replicas
+        """Stage -> where it runs."""
+        self.senders = {stage: replica.peer for stage, replica in replicas.items() if replica.peer is not None}
+        """Stage -> the connection it was submitted on; a replica that reconnects has forgotten us."""
+        self.incoming = {output.name: Incoming(output, self.senders[output.stage]) for output in walk.outputs}
+        self.pending = len(self.incoming)
+        """Outputs that have not ended."""
+        self.fed: set[str] = set()
+
+    def submits(self, ttl_s: float) -> list[tuple[Peer, Submit]]:
+        """What each stage is told."""
+        request, replicas = self.flight.request, self.replicas
+        return [
+            (
+                self.senders[part.name],
+                Submit(
+                    rid=self.rid,
+                    request_id=request.request_id,
+                    ttl_s=ttl_s,
+                    sources=part.sources,
+                    targets={target: replicas[target].address for target in part.targets},
+                    outputs=part.outputs,
+                    params=request.stage_params.get(part.name),
+                    value=None if part.sources else request.value,
+                    events=request.events,
+                ),
+            )
+            for part in self.walk.stages
+        ]
+
+    def needs(self, stage: str) -> bool:
+        """Whether the death of `stage`'s replica harms this attempt: it owes an output that has not ended, or feeds a
+        stage that is needed and has not said that it has all its inputs."""
+        needed: dict[str, bool] = {}
+        for part in reversed(self.walk.stages):
+            needed[part.name] = self._owes(part) or any(needed[t] and t not in self.fed for t in part.targets)
+            if part.name == stage:
+                return needed[stage]
+        return False
+
+    def feed(self, stage: str) -> list[str]:
+        """`stage` has all its inputs. Returns the stages that have thereby done all they had to do."""
+        self.fed.add(stage)
+        parts = self.walk.by_name
+        part = parts[stage]
+        if len(part.frees) == len(part.sources):
+            return part.frees
+        return [source for source in part.sources if self._is_through(parts[source])]
+
+    def _is_through(self, part: WalkStage) -> bool:
+        return all(target in self.fed for target in part.targets) and not self._owes(part)
+
+    def _owes(self, part: WalkStage) -> bool:
+        return any(self.incoming[name].limit >= 0 for name in part.outputs)
+
+    def unfinished(self) -> list[str]:
+        """Stages that may still be at work when all outputs have ended: those that feed one which did not say that it
+        has all its inputs, and which did not feed all of its own targets either."""
+        satisfied: dict[str, bool] = {}
+        for part in reversed(self.walk.stages):
+            fed_on = bool(part.targets) and all(satisfied[target] for target in part.targets)
+            satisfied[part.name] = part.name in self.fed or fed_on
+        return [part.name for part in self.walk.stages if not all(satisfied[target] for target in part.targets)]

@@ -1,0 +1,112 @@
+"""A request that was submitted: what the dispatcher knows of it, and the reader's end of it (`flight.Flight`).
+
+Pieces go from the wire's callback straight into a list that the reader takes whole, with one Future while he waits:
+many pieces cost one wake. What happens to the request is decided in `dispatch`.
+"""
+
+import asyncio
+from enum import Enum
+from typing import Protocol
+
+from omnipipe.coordinator.attempt import Attempt, Incoming
+from omnipipe.coordinator.deadlines import Entry
+from omnipipe.coordinator.flight import OmniRequest, Piece
+from omnipipe.coordinator.replicas import Replica
+from omnipipe.coordinator.walk import Walk
+from omnipipe.errors import RequestError
+
+__all__ = ["LiveFlight", "Owner", "Phase"]
+
+
+class Phase(Enum):
+    QUEUED = 1  # waits for a slot or a replica
+    RUNNING = 2  # an attempt is on the stages
+    RETRYING = 3  # holds its slot, waits for a replica
+    OVER = 4
+
+
+class Owner(Protocol):
+    def credit(self, incoming: Incoming, rid: str) -> None:
+        """The reader has everything up to `incoming.next_seq`."""
+
+    def leave(self, flight: "LiveFlight") -> None:
+        """The reader wants no more."""
+
+
+class LiveFlight:
+    __slots__ = (
+        "_owner", "admitted_at", "arrived_at", "attempt", "avoid", "deadline", "error", "handed", "phase", "ready",
+        "relax_at", "request", "request_id", "retries", "start", "timeout_s", "timer", "waiter", "waiting_since",
+        "walk",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, request: OmniRequest, walk: Walk, now: float, timeout_s: float) -> None:
+        self._owner = owner
+        self.request = request
+        self.request_id = request.request_id
+        self.walk = walk
+        self.timeout_s = timeout_s
+        self.deadline = now + timeout_s
+        self.arrived_at = now
+        self.admitted_at: float | None = None
+        """Since when it holds a slot."""
+        self.waiting_since = now
+        """When it joined the queue, or began to wait for a retry."""
+        self.phase = Phase.QUEUED
+        self.timer: Entry | None = None
+        self.attempt: Attempt | None = None
+        self.retries = 0
+        self.avoid: set[Replica[Attempt]] = set()
+        """Replicas that an attempt was lost on."""
+        self.relax_at = 0.0
+        """From then on a replica to avoid is better than none."""
+        self.ready: list[Piece] = []
+        self.handed = False
+        """The reader has had a piece: no attempt can be made unseen any more."""
+        self.error: RequestError | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        self.start: asyncio.Future[None] | None = None
+
+    def take(self) -> list[Piece] | None:
+        """`next` without the waiting: None when there is nothing yet."""
+        ready = self.ready
+        if ready:
+            self.ready = []
+            self.handed = True
+            attempt = self.attempt
+            if attempt is not None:
+                for incoming in attempt.incoming.values():
+                    if incoming.heavy or incoming.next_seq - incoming.acked >= incoming.ack_every:
+                        self._owner.credit(incoming, attempt.rid)
+            return ready
+        if self.error is not None:
+            raise self.error
+        return [] if self.phase is Phase.OVER else None
+
+    async def next(self) -> list[Piece]:
+        while (pieces := self.take()) is None:
+            if self.waiter is not None:
+                raise RuntimeError("a flight has one reader at a time")
+            self.waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self.waiter
+            finally:
+                self.waiter = None
+        return pieces
+
+    async def started(self) -> None:
+        """Waits until it has been admitted and submitted; raises what it ended with if that came first."""
+        while self.phase is Phase.QUEUED:
+            self.start = asyncio.get_running_loop().create_future()
+            await self.start
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        self._owner.leave(self)
+
+    def wake(self) -> None:
+        """Lets whoever waits look again."""
+        for future in (self.waiter, self.start):
+            if future is not None and not future.done():
+                future.set_result(None)
