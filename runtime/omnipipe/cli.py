@@ -1,5 +1,0 @@
-"""The `omnipipe` command."""
-
-
-def main() -> None:
-    """Replaced by the command line proper."""

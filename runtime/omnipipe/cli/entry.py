@@ -1,0 +1,80 @@
+"""Runs a command and turns whatever ends it into one line and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from omnipipe.cli.arguments import (
+    Arguments,
+    FamiliesArgs,
+    GatewayArgs,
+    GraphArgs,
+    NurseryArgs,
+    PlanArgs,
+    ServeArgs,
+    StageArgs,
+    ValidateArgs,
+)
+from omnipipe.cli.errors import CommandError
+from omnipipe.cli.exits import Exit
+from omnipipe.cli.parser import parse
+from omnipipe.errors import OmnipipeError
+from omnipipe.settings import Environment
+
+__all__ = ["main"]
+
+_PREFIX = "omnipipe: "
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    environment = Environment.read(os.environ)
+    args = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(args, environment)
+        sys.stdout.flush()
+    except CommandError as error:
+        code = _complain(str(error), error.code, environment, prefix="" if error.located else _PREFIX)
+    except OmnipipeError as error:
+        code = _complain(str(error), Exit.START_FAILED, environment)
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains once more
+        code = Exit.OK
+    except Exception as error:  # the boundary of the process: a bug is one line too
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        code = _complain(f"this is a bug: {text} (OMNIPIPE_DEBUG=1 shows where)", Exit.BUG, environment)
+    sys.exit(code)
+
+
+def _run(args: Arguments, environment: Environment) -> int:
+    match args:
+        case StageArgs():
+            from omnipipe.cli.processes import stage
+
+            return stage(args)
+        case GatewayArgs():
+            from omnipipe.cli.processes import gateway
+
+            return gateway(args, environment)
+        case ServeArgs():
+            from omnipipe.cli.serve import serve
+
+            return serve(args, environment)
+        case NurseryArgs():
+            from omnipipe.cli import nursery
+
+            words = nursery.run(args)
+            return Exit.OK if words is None else _run(parse(words), environment)
+        case ValidateArgs() | PlanArgs() | GraphArgs() | FamiliesArgs():
+            from omnipipe.cli import show
+
+            return show.run(args)
+
+
+def _complain(message: str, code: Exit, environment: Environment, prefix: str = _PREFIX) -> Exit:
+    if environment.debug:
+        traceback.print_exc()
+    sys.stderr.write(f"{prefix}{message}\n")
+    return code
