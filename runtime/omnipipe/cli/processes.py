@@ -39,7 +39,6 @@ def stage(args: StageArgs) -> int:
         settings = StageSettings(
             admin=args.admin or None,
             grace_s=args.grace_s,
-            lifeline_fd=args.lifeline_fd,
             ready_fd=_ready_fd(args.lifeline_fd),
             curve_dir=args.curve_dir,
             events_dir=args.process.events_dir,

@@ -62,15 +62,15 @@ class Attempt:
 
     def submits(self, ttl_s: float) -> list[tuple[Peer, Submit]]:
         """What each stage is told."""
-        request, replicas = self.flight.request, self.replicas
+        request, replicas, senders = self.flight.request, self.replicas, self.senders
         return [
             (
-                self.senders[part.name],
+                senders[part.name],
                 Submit(
                     rid=self.rid,
                     request_id=request.request_id,
                     ttl_s=ttl_s,
-                    sources=part.sources,
+                    sources={source: senders[source].name for source in part.sources},
                     targets={target: replicas[target].address for target in part.targets},
                     outputs=part.outputs,
                     params=request.stage_params.get(part.name),

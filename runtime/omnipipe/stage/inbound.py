@@ -5,7 +5,6 @@ when all is here. Must not end a request: it raises `Fault` or `Nonsense`, the r
 """
 
 import logging
-from collections import Counter
 
 from omnipipe.engines.engine import Begin, Consumed, Feed, Work
 from omnipipe.errors import ErrorKind
@@ -33,8 +32,6 @@ class Inbound:
         self._events = events
         self._orphans = Orphans()
         self._graves = Tombstones()
-        self._producers: Counter[str] = Counter()
-        """Live connections from replicas of each upstream stage."""
 
     # Inputs
 
@@ -45,7 +42,7 @@ class Inbound:
 
     def payload(self, request: Request, peer: Peer, payload: Payload) -> None:
         name = payload.input
-        if request.missing.get(name) != payload.source or peer.stage != payload.source:
+        if request.missing.get(name) != payload.source or not request.comes_from(peer, payload.source):
             raise Nonsense(f"a Payload for {name!r} that is not expected")
         del request.missing[name]
         request.inputs[name] = payload.value
@@ -57,11 +54,11 @@ class Inbound:
 
     def chunk(self, request: Request, peer: Peer, chunk: Chunk) -> None:
         inflow = request.inflows.get(chunk.input)
-        if inflow is None or inflow.source != chunk.source or peer.stage != chunk.source:
+        if inflow is None or inflow.source != chunk.source or not request.comes_from(peer, chunk.source):
             raise Nonsense(f"a Chunk for {chunk.input!r} that is not expected")
         if inflow.peer is not peer:
             if inflow.peer is not None:
-                raise Nonsense(f"a Chunk for {chunk.input!r} from another replica")
+                raise Nonsense(f"a Chunk for {chunk.input!r} on another connection")
             inflow.peer = peer
         if chunk.seq < inflow.received or inflow.ended:
             raise Nonsense(f"a Chunk for {chunk.input!r} for the second time")
@@ -126,16 +123,9 @@ class Inbound:
         self._graves.expire(now)
         self._metrics.orphans.set(len(self._orphans))
 
-    # Producers
-
-    def producer_up(self, peer: Peer) -> None:
-        self._producers[peer.stage] += 1
-
-    def producer_down(self, peer: Peer, now: float) -> bool:
-        """True: it was the last connection of its stage."""
-        self._producers[peer.stage] -= 1
+    def producer_down(self, peer: Peer, now: float) -> None:
+        """What came early from it will not be completed."""
         self._give_up(self._orphans.cut_off(peer), now)
-        return self._producers[peer.stage] <= 0
 
     # Details
 

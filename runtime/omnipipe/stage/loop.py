@@ -25,6 +25,10 @@ _log = logging.getLogger(__name__)
 _SWEEP_S = 1.0
 _REPORT_S = 0.01
 """The load is reported at most this often; heartbeats, which carry it, are twenty times rarer."""
+_LAST_S = 0.25
+"""A drained stage stays so long after its last request. What it sent last is still on its way: a gateway that hears of
+our end before a consumer's `Fed`, or before it has read that we take nothing more, takes it for a death and ends
+requests that are well."""
 _MAX_WAIT_S = 0.25
 """The loop turns at least this often, which is its own sign of life."""
 
@@ -35,9 +39,7 @@ class Stop(IntEnum):
     NO = 0
     DRAIN = 1
     """Finish what runs, within the grace period."""
-    ORPHANED = 2
-    """The supervisor is gone: nobody waits for the answers, so finish only what is nearly done."""
-    NOW = 3
+    NOW = 2
 
 
 class StageLoop:
@@ -50,7 +52,6 @@ class StageLoop:
         events: Events,
         *,
         grace_s: float,
-        orphaned_grace_s: float = 1.0,
         on_ready: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,12 +60,14 @@ class StageLoop:
         self._runner = runner
         self._metrics = metrics
         self._events = events
-        self._grace_s = {Stop.DRAIN: grace_s, Stop.ORPHANED: orphaned_grace_s, Stop.NOW: 0.0}
+        self._grace_s = {Stop.DRAIN: grace_s, Stop.NOW: 0.0}
         self._on_ready = on_ready
         self._clock = clock
         self._wanted = Stop.NO
         self._stopping = Stop.NO
         self._leave_at = 0.0
+        self._quiet_at = 0.0
+        """When the last request is long enough ago."""
         self._next_sweep = 0.0
         self._next_report = 0.0
         self._accepting = False
@@ -126,7 +129,7 @@ class StageLoop:
         due_in = self._runner.due_in(now)
         if due_in == 0.0:
             return 0.0
-        wait_s = 2 * _REPORT_S if self._changed else _MAX_WAIT_S
+        wait_s = 2 * _REPORT_S if self._changed or self._stopping is not Stop.NO else _MAX_WAIT_S
         if due_in is not None and due_in < wait_s:
             wait_s = due_in
         due = self._router.next_due()
@@ -177,5 +180,10 @@ class StageLoop:
             self._stopping = wanted
             self._router.draining = True
             self._leave_at = now + self._grace_s[wanted]
+            self._quiet_at = now + _LAST_S
             self._report(now)
-        return self._stopping is not Stop.NO and (not self._router.live or now >= self._leave_at)
+        if self._stopping is Stop.NO or now >= self._leave_at:
+            return self._stopping is not Stop.NO
+        if self._router.live:
+            self._quiet_at = now + _LAST_S
+        return now >= self._quiet_at

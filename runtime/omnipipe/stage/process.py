@@ -27,7 +27,6 @@ from omnipipe.observe.metrics import CONTENT_TYPE, Registry, StageMetrics
 from omnipipe.spec.plan import EngineKind, Placement, Plan, PlanStage
 from omnipipe.stage.admin import AdminServer, Probes
 from omnipipe.stage.errors import ExitCode, StageError
-from omnipipe.stage.lifeline import Lifeline
 from omnipipe.stage.loop import StageLoop, Stop
 from omnipipe.stage.router import Router
 from omnipipe.stage.runner import InlineRunner, Runner, ThreadRunner
@@ -43,9 +42,6 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 5.0
 """`/livez`: the I/O loop turns four times a second when idle; this long without a turn it is stuck."""
-_ORPHANED_GRACE_S = 1.0
-_HARD_S = 2.0
-"""After the supervisor's end: then the process ends, whatever it is stuck in."""
 _SWITCH_S = 5e-4
 """With an engine thread: Python work in it delays the I/O loop by at most this (5 ms by default)."""
 _JOIN_S = 1.0
@@ -85,7 +81,7 @@ def _run(plan: Plan, stage: PlanStage, replica: int, settings: StageSettings) ->
         keys = load_keys(settings.curve_dir) if settings.curve_dir is not None else None
         listen = settings.listen or _listen_address(stage, replica)
         wire = _open_wire(identity, listen, plan, keys)
-        stack.callback(_remove_sockets, listen, None)
+        stack.callback(_remove_socket, listen)
         stack.callback(wire.close)
         metrics.watch_wire(lambda: dataclasses.asdict(wire.counters))
         if not inline:
@@ -101,21 +97,12 @@ def _run(plan: Plan, stage: PlanStage, replica: int, settings: StageSettings) ->
             metrics,
             events,
             grace_s=settings.grace_s,
-            orphaned_grace_s=_ORPHANED_GRACE_S,
             on_ready=lambda: _ready(settings.ready_fd),
         )
         stack.enter_context(_signals(loop))
         if settings.admin is not None:
             probes = _probes(plan, loop, runner, registry)
             stack.callback(AdminServer(settings.admin, probes).close)
-        if settings.lifeline_fd is not None:
-            lifeline = Lifeline(
-                settings.lifeline_fd,
-                lambda: loop.stop(Stop.ORPHANED),
-                hard_s=_ORPHANED_GRACE_S + _HARD_S,
-                tidy=lambda: _remove_sockets(listen, settings.admin),
-            )
-            stack.callback(lifeline.close)
         return loop.run()
 
 
@@ -206,8 +193,7 @@ def _ready(fd: int | None) -> None:
         _log.warning("nobody reads that this stage is ready")
 
 
-def _remove_sockets(listen: str, admin: str | None) -> None:
+def _remove_socket(listen: str) -> None:
     """Nobody listens there any more."""
-    for address, prefix in ((listen, "ipc://"), (admin or "", "unix:")):
-        if address.startswith(prefix):
-            Path(address.removeprefix(prefix)).unlink(missing_ok=True)
+    if listen.startswith("ipc://"):
+        Path(listen.removeprefix("ipc://")).unlink(missing_ok=True)

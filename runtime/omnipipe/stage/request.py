@@ -81,7 +81,7 @@ class Outflow:
 class Request:
     __slots__ = (
         "awaiting", "begun", "deadline", "fed", "finished", "gateway", "inflows", "inputs", "missing", "open",
-        "outflows", "params", "paused", "request_id", "rid", "traced", "unsent", "walk", "yielded",
+        "outflows", "params", "paused", "producers", "request_id", "rid", "traced", "unsent", "walk", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +90,7 @@ class Request:
         request_id: str,
         gateway: Peer,
         walk: Walk,
+        producers: dict[str, str],
         outflows: list[Outflow],
         params: dict[str, Value],
         deadline: float,
@@ -99,6 +100,8 @@ class Request:
         self.request_id = request_id
         self.gateway = gateway
         self.walk = walk
+        self.producers = producers
+        """Upstream stage -> name of the replica that this request's data comes from."""
         self.params = params
         self.deadline = deadline
         """`time.monotonic()` value."""
@@ -129,13 +132,16 @@ class Request:
         """Something is still to be sent to that replica."""
         return any(flow.link is link and (flow.backlog or not flow.closed) for flow in self.outflows)
 
-    def needs_input_of(self, peer: Peer, alone: bool) -> bool:
-        """The loss of this producer's connection leaves the request without an input for ever. A Submit does not name
-        the replica that a payload will come from: that is certain only when no other of its stage is left (`alone`)."""
-        for flow in self.inflows.values():
-            if not flow.ended and (flow.peer is peer or (alone and flow.peer is None and flow.source == peer.stage)):
-                return True
-        return alone and peer.stage in self.missing.values()
+    def comes_from(self, peer: Peer, stage: str) -> bool:
+        """Whether this peer is the replica of that stage whose data this request takes."""
+        return peer.stage == stage and self.producers.get(stage) == peer.name
+
+    def needs_input_of(self, peer: Peer) -> bool:
+        """The loss of this producer's connection leaves the request without an input for ever."""
+        if self.producers.get(peer.stage) != peer.name:
+            return False
+        streams = any(not flow.ended and flow.source == peer.stage for flow in self.inflows.values())
+        return streams or peer.stage in self.missing.values()
 
 
 _NO_INFLOWS: dict[str, Inflow] = {}

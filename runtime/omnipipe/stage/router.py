@@ -226,6 +226,7 @@ class Router:
             request_id=submit.request_id,
             gateway=peer,
             walk=walk,
+            producers=submit.sources,
             outflows=[
                 Outflow(leg, links.to(leg.address, leg.target, now) if leg.target else None) for leg in walk.legs
             ],
@@ -268,8 +269,6 @@ class Router:
 
     def _peer_up(self, peer: Peer, now: float) -> None:
         if not peer.address:
-            if peer.role is Role.STAGE:
-                self._inbound.producer_up(peer)
             return
         for rid in self._links.up(peer):
             request = self._requests.get(rid)
@@ -291,8 +290,8 @@ class Router:
             for request in self._where(lambda r: r.gateway is peer):
                 self._end(request, StageEnd.LOST, now)
         else:
-            alone = self._inbound.producer_down(peer, now)
-            for request in self._where(lambda r: r.needs_input_of(peer, alone)):
+            self._inbound.producer_down(peer, now)
+            for request in self._where(lambda r: r.needs_input_of(peer)):
                 self._fail(request, _lost(peer.stage), now, StageEnd.LOST)
 
     def _where(self, holds: Callable[[Request], bool]) -> list[Request]:

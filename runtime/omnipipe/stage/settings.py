@@ -15,8 +15,6 @@ class StageSettings:
 
     grace_s: float = 30.0
     """On SIGTERM, how long running requests may take to finish."""
-    lifeline_fd: int | None = None
-    """End of file on it means that the supervisor is gone: finish what takes a second, then leave."""
     ready_fd: int | None = None
     """One line is written to it when the stage can take requests, then it is closed."""
 

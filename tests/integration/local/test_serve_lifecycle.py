@@ -1,10 +1,12 @@
 """`omnipipe serve` from its start to its end, and what is left of it."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -115,6 +117,28 @@ def test_nothing_survives_a_kill_of_the_supervisor(served: Served) -> None:
     served.process.wait()
     eventually(lambda: all_gone(served.family), "all children gone")
     eventually(lambda: not run_folders(), "the run folder gone")
+
+
+def test_a_stage_stuck_in_a_request_does_not_survive_a_kill_of_the_supervisor(served: Served) -> None:
+    def ask_and_lose() -> None:
+        stuck = {"compose": {"block_ms": 300_000}}
+        body = {"model": "echo", "messages": [{"role": "user", "content": "x"}], "stage_params": stuck}
+        with contextlib.suppress(httpx.TransportError):  # or a 503, if the gateway still had time for one
+            httpx.post(f"{served.url}/chat/completions", json=body, timeout=None)
+
+    def is_stuck() -> bool:
+        pipeline = httpx.get(served.url.removesuffix("/v1") + "/health").json()["pipelines"][0]
+        return any(stage["name"] == "compose" and stage["routable"] == 0 for stage in pipeline["stages"])
+
+    assert served.ask("x") == "x"
+    asking = threading.Thread(target=ask_and_lose)
+    asking.start()
+    eventually(is_stuck, "compose shows no sign of life")
+    served.process.kill()
+    served.process.wait()
+    eventually(lambda: all_gone(served.family), "all children gone")
+    eventually(lambda: not run_folders(), "the run folder gone")
+    asking.join()
 
 
 def test_nothing_survives_a_kill_in_the_middle_of_the_start(served: Served) -> None:

@@ -175,9 +175,9 @@ class Gateway:
         sing = "audio" in outputs
         targets = {"sing": self.plan.stage("sing").addresses[0]} if sing else {}
         said = [name for name in outputs if name == "text"]
-        self.say("speak", Submit(rid, f"req-{rid}", ttl_s, [], targets, said, speak, "hello"))
+        self.say("speak", Submit(rid, f"req-{rid}", ttl_s, {}, targets, said, speak, "hello"))
         if sing:
-            self.say("sing", Submit(rid, f"req-{rid}", ttl_s, ["speak"], {}, ["audio"]))
+            self.say("sing", Submit(rid, f"req-{rid}", ttl_s, {"speak": self.peers["speak"].name}, {}, ["audio"]))
 
     def cancel(self, rid: str) -> None:
         for stage in self.peers:

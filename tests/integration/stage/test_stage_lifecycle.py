@@ -61,43 +61,6 @@ def test_a_second_sigterm_stops_at_once(start: Start, connect: Connect) -> None:
     assert speak.exit_code() == ExitCode.CUT_SHORT
 
 
-@pytest.fixture
-def lifeline(owned: ExitStack) -> tuple[socket.socket, socket.socket]:
-    ours, theirs = socket.socketpair()
-    owned.callback(ours.close)
-    owned.callback(theirs.close)
-    return ours, theirs
-
-
-@pytest.mark.parametrize("busy", [False, True])
-def test_the_end_of_the_supervisor_ends_the_stage(
-    start: Start, connect: Connect, lifeline: tuple[socket.socket, socket.socket], busy: bool
-) -> None:
-    ours, theirs = lifeline
-    speak = start("speak", pass_fds=(theirs.fileno(),), lifeline_fd=theirs.fileno())
-    gateway = connect()
-    gateway.submit("r1", speak={"delay_s": 300.0} if busy else {})
-    gateway.until(lambda: gateway.loads["speak"].running == 1 if busy else gateway.got(Output), "at work")
-    theirs.close()
-    ours.close()
-    assert speak.exit_code() == ExitCode.OK
-    assert not speak.socket.exists()
-
-
-def test_a_program_that_is_stuck_does_not_outlive_the_supervisor(
-    start: Start, connect: Connect, lifeline: tuple[socket.socket, socket.socket]
-) -> None:
-    ours, theirs = lifeline
-    speak = start("speak", pass_fds=(theirs.fileno(),), lifeline_fd=theirs.fileno())
-    gateway = connect()
-    gateway.submit("r1", speak={"block_s": 300.0})
-    eventually(lambda: speak.metric("omnipipe_wire_received_messages_total") > 0, "the request came")
-    theirs.close()
-    ours.close()
-    assert speak.exit_code() == ExitCode.CUT_SHORT
-    assert not speak.socket.exists()
-
-
 def test_it_says_once_that_it_is_ready(start: Start, connect: Connect) -> None:
     read_fd, write_fd = os.pipe()
     with os.fdopen(read_fd, "rb") as said:

@@ -51,7 +51,7 @@ def test_the_echo_pipeline_with_its_fan_in(tmp_path: Path, start: Start, connect
     gateway = connect(*names, of=plan)
     for name in names:
         targets = {edge.target: plan.stage(edge.target).addresses[0] for edge in plan.edges if edge.source == name}
-        sources = sorted({edge.source for edge in plan.edges if edge.target == name})
+        sources = {edge.source: gateway.peers[edge.source].name for edge in plan.edges if edge.target == name}
         outputs = [output.name for output in plan.outputs if output.stage == name]
         value: Value = {"text": "so it goes", "max_tokens": None, "stop": [], "voice": "alloy", "prompt_tokens": 3}
         gateway.say(name, Submit("r1", "q1", 30.0, sources, targets, outputs, None, None if sources else value))
@@ -124,7 +124,7 @@ def test_a_downstream_replica_that_never_comes_fails_the_request(start: Start, c
     start("speak")
     gateway = connect()
     gateway.say(
-        "speak", Submit("r1", "q", 60.0, [], {"sing": gateway.plan.stage("sing").addresses[0]}, [], {}, "hello")
+        "speak", Submit("r1", "q", 60.0, {}, {"sing": gateway.plan.stage("sing").addresses[0]}, [], {}, "hello")
     )
     failed = gateway.wait_for(Failed, "r1")
     assert (failed.kind, failed.retryable) == (ErrorKind.UNAVAILABLE, True)
@@ -156,11 +156,11 @@ def test_submits_that_make_no_sense_end_in_an_error_not_in_a_crash(start: Start,
     speak = start("speak")
     gateway = connect()
     wrong: list[Submit] = [
-        Submit("w1", "q", 60.0, ["nobody"], {}, ["text"]),
-        Submit("w2", "q", 60.0, [], {"sing": "tcp://169.254.169.254:80"}, []),
-        Submit("w3", "q", 60.0, [], {}, ["audio"]),
-        Submit("w4", "q", float("nan"), [], {}, ["text"]),
-        Submit("w5", "q", 60.0, [], {}, ["text"], [1, 2]),
+        Submit("w1", "q", 60.0, {"nobody": "nobody-0"}, {}, ["text"]),
+        Submit("w2", "q", 60.0, {}, {"sing": "tcp://169.254.169.254:80"}, []),
+        Submit("w3", "q", 60.0, {}, {}, ["audio"]),
+        Submit("w4", "q", float("nan"), {}, {}, ["text"]),
+        Submit("w5", "q", 60.0, {}, {}, ["text"], [1, 2]),
     ]
     for submit in wrong:
         gateway.say("speak", submit)

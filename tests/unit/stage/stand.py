@@ -179,4 +179,6 @@ def submit(rid: str = "r1", **fields: Any) -> Submit:
     """For an entry-less stage: from `left` to the gateway's `text`, unless told otherwise."""
     given: dict[str, Any] = {"sources": ["left"], "targets": {}, "outputs": ["text"], "ttl_s": 60.0, **fields}
     given.setdefault("params", {"emit": [["text", "hello", True]]})
+    if not isinstance(given["sources"], dict):
+        given["sources"] = {source: source for source in given["sources"]}
     return Submit(rid=rid, request_id=f"req-{rid}", **given)

@@ -94,7 +94,8 @@ def test_a_consumer_that_does_not_come_fails_the_request(stand: Stand) -> None:
 def test_a_producer_that_dies_in_the_middle_of_a_stream_fails_the_request(stand: Stand) -> None:
     stand.add_upstream("ticks", "ticks-1")
     stand.settle()
-    stand.say(stand.gateway, *(submit(rid, sources=["ticks"], params={"copy": "text"}) for rid in ("r1", "r2")))
+    for rid, producer in (("r1", "ticks"), ("r2", "ticks-1")):
+        stand.say(stand.gateway, submit(rid, sources={"ticks": producer}, params={"copy": "text"}))
     stand.say(stand.ticks, Chunk("r1", "ticks", "ticks", 0, "x"))
     stand.network.kill(stand.ticks)
     stand.settle()
@@ -103,7 +104,28 @@ def test_a_producer_that_dies_in_the_middle_of_a_stream_fails_the_request(stand:
     assert stand.router.live == 1
 
 
-def test_the_last_producer_of_a_stage_takes_all_that_wait_for_it(stand: Stand) -> None:
+def test_a_producer_takes_all_that_still_wait_for_it(stand: Stand) -> None:
+    """Also those it has sent nothing for yet, and whatever other replicas of its stage there are."""
+    stand.add_upstream("left", "left-1")
+    stand.settle()
+    stand.say(stand.gateway, submit("r1"), submit("r2", sources={"left": "left-1"}))
+    stand.network.kill(stand.left)
+    stand.settle()
+    assert the_failure(stand).rid == "r1"
+    assert stand.router.live == 1
+
+
+def test_data_of_another_replica_is_not_taken(stand: Stand) -> None:
+    other = stand.add_upstream("left", "left-1")
+    stand.settle()
+    stand.say(stand.gateway, submit())
+    stand.say(other, left())
+    assert (stand.router.live, stand.rejected) == (1, 1)
+    stand.say(stand.left, left())
+    assert [output.value for output in stand.heard(stand.gateway, Output)] == ["hello"]
+
+
+def test_a_producer_of_others_takes_nothing_with_it(stand: Stand) -> None:
     stand.say(stand.gateway, submit("r1"), submit("r2", sources=["right"]))
     stand.network.kill(stand.left)
     stand.settle()
@@ -125,7 +147,6 @@ def test_the_early_part_of_a_stream_goes_with_its_producer(stand: Stand) -> None
         {"sources": ["nobody"]},
         {"sources": ["tail"]},
         {"sources": []},
-        {"sources": ["left", "left"]},
         {"targets": {"left": "fake://left"}},
         {"targets": {"nobody": TAIL}},
         {"targets": {"tail": SINK}},
@@ -212,8 +233,10 @@ def test_draining_refuses_new_work_and_finishes_the_old(stand: Stand) -> None:
     assert (message.rid, message.kind, message.retryable) == ("r2", ErrorKind.UNAVAILABLE, True)
     stand.left.send(stand.to_mid(stand.left), left())
     stand.left.flush()
-    assert stand.loop.turn()
+    assert not stand.loop.turn(), "what it said last is still on its way"
     assert stand.router.live == 0
+    stand.now += 0.3
+    assert stand.loop.turn()
 
 
 def test_the_grace_period_ends(stand: Stand) -> None:
