@@ -12,7 +12,6 @@ from pydantic.alias_generators import to_camel
 from omnipipe.spec.plan import Placement
 from omnipipe.spec.scalars import (
     Annotation,
-    Bytes,
     LabelKey,
     LabelValue,
     ModelName,
@@ -57,8 +56,8 @@ class _Section(BaseModel):
 class Metadata(_Section):
     name: PipelineName = Field(
         description="Name of the pipeline, and the model id that clients use unless spec.gateway.servedModelNames "
-        "says otherwise. Lowercase letters, digits and '-'; at most 30 characters, so that the names of its children "
-        "fit into 63."
+        "says otherwise. Lowercase letters, digits and '-', beginning with a letter; at most 30 characters, so that "
+        "the names of its children fit into 63."
     )
     namespace: Namespace = Field(default="default", description="Namespace on a cluster; a label on one machine.")
     labels: dict[LabelKey, LabelValue] = Field(default={}, max_length=64, description="Kubernetes labels.")
@@ -200,12 +199,13 @@ class TransportSpec(_Section):
         le=1 << 30,
         description="Smaller tensors travel in the message, larger ones through shared memory where both ends can.",
     )
-    shared_memory_bytes: Bytes = Field(
+    shared_memory_bytes: int = Field(
         default=256 * _MIB,
         ge=_MIB,
+        le=1 << 40,
         description="Shared memory that one process lends at most; beyond it tensors travel in the message.",
     )
-    max_message_bytes: Bytes = Field(
+    max_message_bytes: int = Field(
         default=256 * _MIB,
         ge=1 << 10,
         le=2 << 30,

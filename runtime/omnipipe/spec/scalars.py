@@ -14,7 +14,6 @@ from omnipipe.spec.plan import ParamValue
 __all__ = [
     "PATTERN_WORDS",
     "Annotation",
-    "Bytes",
     "LabelKey",
     "LabelValue",
     "ModelName",
@@ -30,6 +29,7 @@ __all__ = [
 ]
 
 _DNS: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_SERVICE: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _NAME: Final = r"^[a-z][-_a-z0-9]*$"
 _PARAM: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
 _MODEL: Final = r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*$"
@@ -39,6 +39,7 @@ _LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 
 PATTERN_WORDS: Final[dict[str, str]] = {
     _DNS: "must be lowercase letters, digits and '-', beginning and ending with a letter or digit",
+    _SERVICE: "must be lowercase letters, digits and '-', beginning with a letter, for its Services are named after it",
     _NAME: "must be lowercase letters, digits, '-' and '_', beginning with a letter",
     _PARAM: "must be letters, digits and '_', beginning with a letter",
     _MODEL: "must be letters, digits and any of - . _ : / @, beginning with a letter or digit",
@@ -47,7 +48,7 @@ PATTERN_WORDS: Final[dict[str, str]] = {
     _LABEL_VALUE: "must be a Kubernetes label value: letters, digits, '-', '_' and '.'",
 }
 
-PipelineName = Annotated[str, Field(min_length=1, max_length=30, pattern=_DNS)]
+PipelineName = Annotated[str, Field(min_length=1, max_length=30, pattern=_SERVICE)]
 Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=_DNS)]
 StageName = Annotated[str, Field(min_length=1, max_length=20, pattern=_DNS)]
 TypeName = Annotated[str, Field(min_length=1, max_length=63, pattern=_NAME)]
@@ -59,7 +60,6 @@ LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY
 LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE)]
 Annotation = Annotated[str, Field(max_length=65536)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(le=1 << 40)]
 
 
 def _scalar(value: object) -> ParamValue:
