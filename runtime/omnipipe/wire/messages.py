@@ -8,10 +8,10 @@ Who sends what:
 
     dialler -> listener    Hello, Submit, Cancel, Ack (gateway); Hello, Payload, Chunk (upstream stage)
     listener -> dialler    Welcome | Refuse, Beat; Output, Fed, Failed (to a gateway); Ack (to an upstream stage)
-    both                   Beat, Release
+    both                   Beat
 
-`Hello`, `Welcome`, `Refuse`, `Beat` and `Release` are the wire's own business: a Wire consumes them and shows their
-meaning as events. What its users see is everything else, plus `Beat` as a load report.
+`Hello`, `Welcome`, `Refuse` and `Beat` are the wire's own business: a Wire consumes them and shows their meaning as
+events. What its users see is everything else, plus a listener's `Beat` as a load report.
 """
 
 from typing import Literal
@@ -33,7 +33,6 @@ __all__ = [
     "Output",
     "Payload",
     "Refuse",
-    "Release",
     "Submit",
     "Welcome",
 ]
@@ -60,8 +59,10 @@ class Hello(_Message, frozen=True, tag="hello"):
     """Unique for the life of the dialling process, e.g. `gateway-3f2a…` or `thinker-0-91c2…`."""
     role: Literal["gateway", "stage"]
     host: str
-    """Equal on both sides when they share a machine and can map each other's shared memory (boot id + mount/pid
-    namespaces); empty: shared memory is not offered."""
+    """Where the dialler's shared memory is (see `shm.host`): the listener tries to map it before it agrees to "shm".
+    Empty: shared memory is not offered."""
+    own_stage: str = ""
+    """The stage that the dialler is a replica of; empty for a gateway."""
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
@@ -69,10 +70,13 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     peer: str
     transport: Literal["inline", "shm"]
     """How large tensors travel on this connection, both ways."""
+    host: str = ""
+    """With "shm": where the listener's shared memory is."""
 
 
 class Refuse(_Message, frozen=True, tag="refuse"):
-    """The listener will not talk to this dialler; `reason` says which side to upgrade or correct."""
+    """The listener will not talk to this dialler; `reason` says which side to upgrade or correct. After `Welcome`: the
+    listener has given this connection up (the dialler was silent or stalled), so dial again."""
 
     reason: str
 
@@ -88,6 +92,9 @@ class Beat(_Message, frozen=True, tag="beat"):
     running: int = 0
     accepting: bool = True
     """False while loading or draining."""
+    received: int = 0
+    """What the sender of this Beat has read from this connection so far (see `connection.cost`): the other side's
+    window moves by it. Not part of the load report."""
 
 
 class Submit(_Message, frozen=True, tag="submit"):
@@ -99,8 +106,9 @@ class Submit(_Message, frozen=True, tag="submit"):
     """What the client and the logs call it; the same for all attempts."""
     ttl_s: float
     """Time left until the request's deadline."""
-    sources: list[Name]
-    """Upstream stages whose edge into this stage is active in this walk."""
+    sources: dict[Name, str]
+    """Upstream stage whose edge into this one is active in this walk -> name (`Welcome.peer`) of the replica that was
+    chosen for this request. Nobody else's data is taken, and its loss is known at once."""
     targets: dict[Name, str]
     """Downstream stage -> address of the replica that was chosen for this request."""
     outputs: list[Name]
@@ -181,10 +189,4 @@ class Failed(_Message, frozen=True, tag="failed"):
     code: str | None = None
 
 
-class Release(_Message, frozen=True, tag="release"):
-    """Shared-memory slots that the receiver of a tensor has finished with: (segment, slot, generation)."""
-
-    slots: list[tuple[str, int, int]]
-
-
-Message = Hello | Welcome | Refuse | Beat | Submit | Cancel | Payload | Chunk | Ack | Output | Fed | Failed | Release
+Message = Hello | Welcome | Refuse | Beat | Submit | Cancel | Payload | Chunk | Ack | Output | Fed | Failed

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from omnipipe.wire.messages import Message
 
 __all__ = ["Event", "Identity", "Peer", "PeerDown", "PeerUp", "Received", "Role", "Wire"]
@@ -63,8 +65,9 @@ class PeerDown:
     refused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """One message. A struct: thousands a second are made, and a frozen dataclass takes ten times as long."""
+
     peer: Peer
     message: Message
 

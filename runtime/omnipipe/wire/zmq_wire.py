@@ -1,0 +1,225 @@
+"""The real Wire: libzmq sockets under one poll loop, on the caller's thread.
+
+    wire = ZmqWire(identity, "ipc:///run/…/thinker-0.sock", plan.transport)
+    wire.dial("ipc:///run/…/talker-0.sock", "talker")
+    while True:
+        for event in wire.poll(1.0): ...
+
+`listener` and `dialler` own the sockets, `hub` the connections; here is only the loop and what keeps time.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from omnipipe.spec.plan import TransportPlan
+from omnipipe.wire.addresses import check_address, is_tcp
+from omnipipe.wire.counters import Counters
+from omnipipe.wire.curve import CurveKeys, Zap
+from omnipipe.wire.dialler import Dialler
+from omnipipe.wire.errors import WireError
+from omnipipe.wire.hub import Hub
+from omnipipe.wire.listener import Listener
+from omnipipe.wire.messages import Beat, Message
+from omnipipe.wire.port import Event, Identity, Peer
+from omnipipe.wire.shm.exchange import open_exchange
+from omnipipe.wire.value import ITEM_BYTES, Tensor
+from omnipipe.wire.waiter import Waiter
+
+__all__ = ["ZmqWire"]
+
+_LINGER_S: Final = 0.2
+"""How long what was flushed may take to leave after `hang_up` and `close`."""
+_TICKS_A_BEAT: Final = 4
+
+
+class ZmqWire:
+    """`port.Wire`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        listen: str | None,
+        transport: TransportPlan,
+        curve: CurveKeys | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises WireError when `listen` cannot be had. `curve` protects TCP connections, and only those."""
+        self.identity: Final = identity
+        self.counters: Final = Counters()
+        self._transport = transport
+        self._curve = curve
+        self._clock = clock
+        self._closed = False
+        self._waiter = Waiter()
+        self._memory = open_exchange(transport.shm_bytes, self.counters)
+        self._hub = Hub(identity, transport, self._memory, self.counters, clock, self._happened)
+        self._context = zmq.Context()
+        self._dialled: dict[str, Dialler] = {}
+        self._listener: Listener | None = None
+        self._zap: Zap | None = None
+        self._unfinished: list[Callable[[], bool]] = []
+        now = clock()
+        self._polled = now
+        self._polling = False
+        self._tick_s = min(transport.heartbeat_s / _TICKS_A_BEAT, 0.05)
+        self._next_tick = now
+        self._next_beat = now + transport.heartbeat_s
+        try:
+            if listen is not None:
+                self._listen(listen)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def listening(self) -> str:
+        """The address that others dial, with the real port; empty for one that only dials."""
+        return "" if self._listener is None else self._listener.address
+
+    def dial(self, address: str, stage: str) -> None:
+        """Raises WireError for an address that can never work."""
+        self._check(address)
+        if address not in self._dialled:
+            self._hub.now = self._clock()
+            self._dialled[address] = Dialler(
+                self._hub, self._context, self._waiter, address, stage, self._curve, self._unfinished.append
+            )
+
+    def hang_up(self, address: str) -> None:
+        dialler = self._dialled.pop(address, None)
+        if dialler is not None:
+            self.flush()
+            dialler.close(_LINGER_S)
+
+    def send(self, peer: Peer, message: Message) -> None:
+        self._hub.send(peer, message)
+
+    def flush(self) -> None:
+        if self._hub.outgoing.is_due(math.inf):
+            self._hub.flush(all_of_it=True)
+            self._waiter.wake()  # the sends may have swallowed the sign that something came: let the next poll look
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        if self._closed:
+            return []
+        self._polling = True
+        hub, waiter = self._hub, self._waiter
+        now = hub.now = self._clock()
+        self._excuse_if_late(now - self._polled)
+        deadline = now + timeout_s
+        self._settle()
+        while True:
+            wait_s = 0.0
+            if not (hub.events or waiter.woken or self._unfinished):
+                until = min(deadline, self._next_tick)
+                if hub.outgoing.has_lazy:
+                    until = min(until, hub.outgoing.lazy_at)
+                wait_s = max(0.0, until - now)
+            ready = waiter.wait(wait_s)
+            before, now = now, self._clock()
+            hub.now = now
+            self._excuse_if_late(now - before - wait_s)
+            if ready:
+                waiter.run(ready)
+            if self._unfinished:
+                self._go_on()
+            if now >= self._next_tick:
+                self._tick(now)
+            self._settle()
+            if hub.events or waiter.woken or now >= deadline:
+                break
+        waiter.woken = self._polling = False
+        if self._unfinished or hub.outgoing.is_due(now):
+            waiter.wake()
+        self._polled = now
+        events, hub.events = hub.events, []
+        return events
+
+    def wake(self) -> None:
+        self._waiter.wake()
+
+    def set_load(self, *, progress: int, step_s: float, queued: int, running: int, accepting: bool) -> None:
+        turned = accepting != self._hub.load.accepting
+        self._hub.load = Beat(progress=progress, step_s=step_s, queued=queued, running=running, accepting=accepting)
+        if turned:
+            self._hub.beat_all()
+            self._waiter.wake()  # as in `flush`
+
+    def allocate(self, dtype: str, shape: tuple[int, ...]) -> Tensor | None:
+        """A tensor in shared memory, to be filled through `numpy()` before it is sent, which then copies nothing.
+        None when there is no shared memory or no room in it: make an ordinary one."""
+        nbytes = ITEM_BYTES[dtype]
+        for size in shape:
+            nbytes *= size
+        return None if self._memory is None or nbytes == 0 else self._memory.allocate(dtype, shape, nbytes)
+
+    def fileno(self) -> int:
+        return self._waiter.fileno()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._hub.flush(all_of_it=True)
+        for dialler in self._dialled.values():
+            dialler.close(_LINGER_S)
+        if self._listener is not None:
+            self._listener.close(_LINGER_S)
+        if self._zap is not None:
+            self._zap.close()
+        self._context.term()  # bounded: every socket is closed, with a linger
+        self._waiter.close()
+        if self._memory is not None:
+            self._memory.close()
+
+    def _listen(self, address: str) -> None:
+        self._check(address)
+        if self._curve is not None and is_tcp(address):
+            self._zap = Zap(self._context, self._curve)
+            self._waiter.add(self._zap.socket.fileno(), self._zap.receive)
+        self._listener = Listener(self._hub, self._context, self._waiter, address, self._curve, self._unfinished.append)
+
+    def _check(self, address: str) -> None:
+        check_address(address)
+        if is_tcp(address) and self._transport.curve and self._curve is None:
+            raise WireError(f"{address}: the plan asks for CURVE on TCP and this process was given no keys")
+
+    def _happened(self) -> None:
+        """An event that did not come from a poll: the next one is to return at once."""
+        if not self._polling:
+            self._waiter.wake()
+
+    def _settle(self) -> None:
+        """Sends what is queued, then looks again at every socket that was sent on: a send may swallow a wake-up."""
+        if self._hub.outgoing.is_due(self._hub.now):
+            self._hub.flush(all_of_it=False)
+        if self._listener is not None and self._listener.touched:
+            self._listener.look_again()
+        for dialler in self._dialled.values():
+            if dialler.touched:
+                dialler.look_again()
+
+    def _go_on(self) -> None:
+        unfinished = self._unfinished[:]
+        self._unfinished.clear()
+        for receive in unfinished:
+            if receive():
+                self._unfinished.append(receive)
+
+    def _excuse_if_late(self, lost_s: float) -> None:
+        if lost_s > self._transport.heartbeat_s:
+            self._hub.excuse(lost_s)
+
+    def _tick(self, now: float) -> None:
+        self._next_tick = now + self._tick_s
+        if now >= self._next_beat:
+            self._next_beat = now + self._transport.heartbeat_s
+            self._hub.beat_all()
+        self._hub.judge()
+        for dialler in list(self._dialled.values()):
+            dialler.tick()
+        self._hub.tidy()
