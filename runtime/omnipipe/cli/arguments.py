@@ -13,6 +13,7 @@ __all__ = [
     "NurseryArgs",
     "PlanArgs",
     "ProcessOptions",
+    "ProfileArgs",
     "ServeArgs",
     "StageArgs",
     "ValidateArgs",
@@ -38,6 +39,7 @@ class ProcessOptions:
     """What every process of a pipeline takes."""
 
     events_dir: Path | None
+    events_of: Literal["all", "asked"]
     log_format: Literal["text", "json"]
     log_level: str
 
@@ -73,6 +75,12 @@ class FamiliesArgs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileArgs:
+    folder: Path
+    request: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageArgs:
     plan: Path
     stage: str
@@ -102,4 +110,6 @@ class NurseryArgs:
     control_fd: int
 
 
-Arguments = ServeArgs | ValidateArgs | PlanArgs | GraphArgs | FamiliesArgs | StageArgs | GatewayArgs | NurseryArgs
+Arguments = (
+    ServeArgs | ValidateArgs | PlanArgs | GraphArgs | ProfileArgs | FamiliesArgs | StageArgs | GatewayArgs | NurseryArgs
+)

@@ -12,6 +12,7 @@ from omnipipe.cli.arguments import (
     GraphArgs,
     NurseryArgs,
     PlanArgs,
+    ProfileArgs,
     ServeArgs,
     StageArgs,
     ValidateArgs,
@@ -71,6 +72,10 @@ def _run(args: Arguments, environment: Environment) -> int:
             from omnipipe.cli import show
 
             return show.run(args)
+        case ProfileArgs():
+            from omnipipe.cli import profile
+
+            return profile.run(args)
 
 
 def _complain(message: str, code: Exit, environment: Environment, prefix: str = _PREFIX) -> Exit:

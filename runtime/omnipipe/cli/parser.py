@@ -15,6 +15,7 @@ from omnipipe.cli.arguments import (
     NurseryArgs,
     PlanArgs,
     ProcessOptions,
+    ProfileArgs,
     ServeArgs,
     StageArgs,
     ValidateArgs,
@@ -43,6 +44,8 @@ def parse(argv: Sequence[str]) -> Arguments:
             return GraphArgs(file=given.file, format=given.format)
         case "families":
             return FamiliesArgs()
+        case "profile":
+            return ProfileArgs(folder=given.folder, request=given.request)
         case "stage":
             return StageArgs(
                 plan=given.plan,
@@ -84,7 +87,12 @@ def _gateway(given: argparse.Namespace) -> GatewayOptions:
 
 
 def _process(given: argparse.Namespace) -> ProcessOptions:
-    return ProcessOptions(events_dir=given.events_dir, log_format=given.log_format, log_level=given.log_level)
+    return ProcessOptions(
+        events_dir=given.events_dir,
+        events_of=given.events_of,
+        log_format=given.log_format,
+        log_level=given.log_level,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,6 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     graph = command("graph", "Show the stages and edges of a manifest's pipelines.")
     graph.add_argument("file", type=Path, metavar="FILE")
     graph.add_argument("--format", choices=("text", "mermaid"), default="text")
+
+    profile = command("profile", "Show where the time of requests went, from a folder of --events-dir.")
+    profile.add_argument("folder", type=Path, metavar="DIR")
+    profile.add_argument("--request", metavar="ID", help="show this request alone, event by event")
 
     command("families", "List the model families that are installed, with their stages.")
 
@@ -192,6 +204,12 @@ def _add_gateway(parser: argparse.ArgumentParser) -> None:
 def _add_process(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events-dir", type=Path, metavar="DIR", help="write the events of requests there (JSON lines)"
+    )
+    parser.add_argument(
+        "--events-of",
+        choices=("all", "asked"),
+        default="all",
+        help="of all requests, or of those that ask with 'events': true (default: all)",
     )
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")

@@ -42,6 +42,7 @@ def stage(args: StageArgs) -> int:
             ready_fd=_ready_fd(args.lifeline_fd),
             curve_dir=args.curve_dir,
             events_dir=args.process.events_dir,
+            events_of_all=args.process.events_of == "all",
         )
         return run_stage(plan, args.stage, args.replica, settings)
 
@@ -69,6 +70,7 @@ def gateway(args: GatewayArgs, environment: Environment) -> int:
             ready_fd=_ready_fd(args.lifeline_fd),
             curve_dir=args.curve_dir,
             events_dir=args.process.events_dir,
+            events_of_all=args.process.events_of == "all",
             stage_admin=args.stage_admin,
         )
         plans = [_read_plan(path) for path in args.plans]

@@ -113,7 +113,7 @@ def _curl(url: str, model: str, asks_for_key: bool) -> str:
 def _process_args(options: ProcessOptions) -> tuple[str, ...]:
     args: list[str] = ["--log-format", options.log_format, "--log-level", options.log_level]
     if options.events_dir is not None:
-        args += ["--events-dir", str(options.events_dir)]
+        args += ["--events-dir", str(options.events_dir), "--events-of", options.events_of]
     return tuple(args)
 
 
