@@ -66,6 +66,12 @@ class FakeFlight:
                 case pieces:
                     return self._take(list(pieces))
 
+    async def whole(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        while some := await self.next():
+            pieces += some
+        return pieces
+
     def close(self) -> None:
         self.close_calls += 1
         self._finish("closed")

@@ -7,8 +7,9 @@
     finally:
         flight.close()                                       # after the end: nothing; before it: cancels everywhere
 
-`next` raises RequestError when the request fails. Each accepted request ends exactly once: every output's last piece,
-one RequestError, or `close` by the caller.
+An answer that goes out in one go takes `whole` in place of `next`: then nothing has reached the client before the end,
+and a replica that dies costs time alone. Both raise RequestError when the request fails. Each accepted request ends
+exactly once: every output's last piece, one RequestError, or `close` by the caller.
 """
 
 from dataclasses import dataclass, field
@@ -49,6 +50,9 @@ class Flight(Protocol):
     async def next(self) -> list[Piece]:
         """Waits for pieces; returns all that are ready; an empty list after the end. Taking them gives credit back:
         a reader that does not call `next` pauses its own request on the stages, and nobody else's."""
+
+    async def whole(self) -> list[Piece]:
+        """Waits for the end; all pieces, in order. In place of `next`, not after it."""
 
     def close(self) -> None:
         """Frees the request wherever it is. Idempotent; never blocks."""

@@ -73,11 +73,7 @@ class LiveFlight:
         if ready:
             self.ready = []
             self.handed = True
-            attempt = self.attempt
-            if attempt is not None:
-                for incoming in attempt.incoming.values():
-                    if incoming.heavy or incoming.next_seq - incoming.acked >= incoming.ack_every:
-                        self._owner.credit(incoming, attempt.rid)
+            self._credit()
             return ready
         if self.error is not None:
             raise self.error
@@ -85,14 +81,17 @@ class LiveFlight:
 
     async def next(self) -> list[Piece]:
         while (pieces := self.take()) is None:
-            if self.waiter is not None:
-                raise RuntimeError("a flight has one reader at a time")
-            self.waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self.waiter
-            finally:
-                self.waiter = None
+            await self._stir()
         return pieces
+
+    async def whole(self) -> list[Piece]:
+        """They stay in `ready` until the end: a new attempt clears it, and the reader has not noticed a thing."""
+        while self.phase is not Phase.OVER:
+            self._credit()
+            await self._stir()
+        if self.error is not None:
+            raise self.error
+        return self.take() or []
 
     async def started(self) -> None:
         """Waits until it has been admitted and submitted; raises what it ended with if that came first."""
@@ -104,6 +103,23 @@ class LiveFlight:
 
     def close(self) -> None:
         self._owner.leave(self)
+
+    def _credit(self) -> None:
+        attempt = self.attempt
+        if attempt is not None:
+            for incoming in attempt.incoming.values():
+                if incoming.heavy or incoming.next_seq - incoming.acked >= incoming.ack_every:
+                    self._owner.credit(incoming, attempt.rid)
+
+    async def _stir(self) -> None:
+        """Until something has happened."""
+        if self.waiter is not None:
+            raise RuntimeError("a flight has one reader at a time")
+        self.waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self.waiter
+        finally:
+            self.waiter = None
 
     def wake(self) -> None:
         """Lets whoever waits look again."""

@@ -109,7 +109,7 @@ def _run(plan: Plan, stage: PlanStage, replica: int, settings: StageSettings) ->
 def _open_events(settings: StageSettings, process: str) -> Events:
     if settings.events_dir is None:
         return NoEvents()
-    return EventLog(settings.events_dir, process, every_request=True)
+    return EventLog(settings.events_dir, process, every_request=settings.events_of_all)
 
 
 def _listen_address(stage: PlanStage, replica: int) -> str:

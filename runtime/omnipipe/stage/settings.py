@@ -21,4 +21,6 @@ class StageSettings:
     curve_dir: Path | None = None
     """Keys for the Plan's `transport.curve`."""
     events_dir: Path | None = None
-    """Record the events of every request there. None: record none."""
+    """Record the events of requests there. None: record none."""
+    events_of_all: bool = True
+    """With `events_dir`: of every request, or of those whose `Submit.events` asks for it."""

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.unit.coordinator.scripted import World, ask, chain, make_plan, output, stage
+from tests.unit.coordinator.scripted import Replica, World, ask, chain, make_plan, output, stage
 
 from omnipipe.coordinator.connection import connect
 from omnipipe.coordinator.coordinator import Coordinator
@@ -101,6 +102,29 @@ async def test_a_waiting_reader_wakes_for_an_error() -> None:
             await reading
         with pytest.raises(RequestError, match="it broke"):
             await flight.next()
+
+
+def credited(replica: Replica, seq: int) -> bool:
+    return bool(replica.acks) and replica.acks[-1].seq == seq
+
+
+async def test_an_answer_in_one_go_is_unseen_until_its_end() -> None:
+    async with coordinating(chain(2, window_chunks=8)) as (coordinator, world):
+        flight = await coordinator.submit(ask())
+        reading = asyncio.create_task(flight.whole())
+        await until(lambda: "third" in world.holders(), world)
+        first = world.holders()["third"]
+        for start in range(0, 24, 4):  # half a window at a time: the credit comes back although nobody has the words
+            for seq in range(start, start + 4):
+                first.out(seq, f"lost {seq}")
+            first.wire.flush()
+            await until(partial(credited, first, start + 3), world)
+        world.kill(first.address)
+        await until(lambda: "third" in world.holders() and world.holders()["third"] is not first, world)
+        second = world.holders()["third"]
+        second.out(0, "right", last=True)
+        second.wire.flush()
+        assert [piece.value for piece in await reading] == ["right"]
 
 
 async def test_close_wakes_a_waiting_reader() -> None:

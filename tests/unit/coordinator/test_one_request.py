@@ -20,7 +20,8 @@ def test_each_stage_is_told_its_own_part() -> None:
     assert told["ingest"].value == {"say": "hello"}
     assert all(told[name].value is None for name in ("left", "right", "compose", "synth"))
     assert told["ingest"].targets == {"left": on["left"].address, "right": on["right"].address}
-    assert told["compose"].sources == ["left", "right"]
+    assert set(told["compose"].sources) == {"left", "right"}
+    assert told["compose"].sources["left"].startswith(on["left"].address)
     assert told["compose"].targets == {"synth": on["synth"].address}
     assert (told["compose"].outputs, told["synth"].outputs) == (["text"], ["audio"])
     assert told["left"].params == {"delay_s": 1}

@@ -1,0 +1,122 @@
+"""The gateway as an ASGI application over coordinators that somebody else runs. `serve` runs it with its own."""
+
+import sys
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from omnipipe import __version__
+from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.gateway.access_log import AccessLog
+from omnipipe.gateway.edge import Edge
+from omnipipe.gateway.errors import INTERNAL_MESSAGE, STATUS, envelope, error_headers, from_status
+from omnipipe.gateway.exchange import ASGIApp
+from omnipipe.gateway.hot import HotRoute
+from omnipipe.gateway.keys import KeyRing
+from omnipipe.gateway.openai.chat import chat_order
+from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
+from omnipipe.gateway.openai.completion import completion_order
+from omnipipe.gateway.openai.completion_request import CompletionRequest
+from omnipipe.gateway.openapi import describe
+from omnipipe.gateway.routes import Scrape, make_router
+from omnipipe.gateway.served import ModelTable, Served
+from omnipipe.gateway.settings import GatewaySettings
+from omnipipe.observe.metrics import GatewayMetrics, Registry
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    pipelines: Sequence[Served],
+    settings: GatewaySettings,
+    *,
+    registry: Registry | None = None,
+    scrape: Scrape | None = None,
+    access_log: AccessLog | None = None,
+) -> ASGIApp:
+    """An application that answers for `pipelines`. Of `settings` it takes what is about requests, not processes.
+
+    `registry` gets the gateway's metrics and is what `/metrics` shows, unless `scrape` shows something else. Whoever
+    gives an `access_log` flushes it at the end.
+    """
+    registry = registry or Registry()
+    metrics = GatewayMetrics(registry)
+    models = ModelTable(pipelines)
+    keys = KeyRing.load(settings.api_keys, settings.api_keys_file)
+    framework = _framework()
+
+    @cache
+    def document() -> dict[str, Any]:
+        return describe(framework, version=__version__, model=pipelines[0].name, needs_key=bool(keys))
+
+    async def render() -> bytes:
+        return registry.render()
+
+    framework.include_router(make_router(models, scrape or render, document, int(time.time())))
+    hot: list[HotRoute[Any, Any]] = [
+        HotRoute("/v1/chat/completions", ChatCompletionRequest, chat_order, models, settings, metrics),
+        HotRoute("/v1/completions", CompletionRequest, completion_order, models, settings, metrics),
+    ]
+    if access_log is None and settings.access_log:
+        access_log = AccessLog(sys.stdout.buffer)
+    edge: ASGIApp = Edge(
+        framework,
+        {route.path: route for route in hot},
+        keys,
+        metrics,
+        access_log,
+        trust_request_id=settings.trust_request_id,
+    )
+    return _with_cors(edge, settings.cors_origins) if settings.cors_origins else edge
+
+
+def _framework() -> FastAPI:
+    """FastAPI with every way it has of answering an error turned into ours. Its documentation pages are off: they load
+    scripts from elsewhere."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+
+    @app.exception_handler(RequestError)
+    async def on_request_error(request: Request, error: RequestError) -> Response:
+        headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+        return _json(STATUS[error.kind].status, envelope(error), headers)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        detail = str(error.detail)
+        if error.status_code == 404:
+            detail = f"Unknown request URL: {request.method} {request.url.path}."
+        return _json(error.status_code, from_status(error.status_code, detail), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"][1:]))
+        wrong = RequestError(ErrorKind.INVALID, f"Invalid value for '{where}': {first['msg']}.", param=where)
+        return _json(400, envelope(wrong), {})
+
+    @app.exception_handler(Exception)
+    async def on_exception(request: Request, error: Exception) -> Response:
+        return _json(500, envelope(RequestError(ErrorKind.INTERNAL, INTERNAL_MESSAGE)), {})  # the edge logs it
+
+    return app
+
+
+def _json(status: int, body: bytes, headers: dict[str, str]) -> Response:
+    return Response(body, status, headers, "application/json")
+
+
+def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Without credentials: keys travel in a header that the page itself sets."""
+    return CORSMiddleware(
+        app,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["x-request-id", "retry-after"],
+    )

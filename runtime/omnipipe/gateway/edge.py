@@ -1,0 +1,113 @@
+"""The outermost layer: whoever answers, each request gets an id, is let in or not, ends in one envelope and is counted.
+
+It hands the hot paths to `hot` and everything else to the framework. Nothing above it may raise.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.gateway.access_log import AccessLog
+from omnipipe.gateway.body import TooLarge
+from omnipipe.gateway.errors import INTERNAL_MESSAGE, from_status
+from omnipipe.gateway.exchange import CLIENT_LEFT_STATUS, ASGIApp, ClientLeft, Exchange, Receive, Scope, Send
+from omnipipe.gateway.hot import HotRoute
+from omnipipe.gateway.keys import KeyRing
+from omnipipe.gateway.request_ids import new_request_id, sane_request_id
+from omnipipe.observe.metrics import UNKNOWN_MODEL, GatewayMetrics, Outcome
+
+__all__ = ["OPEN_PATHS", "Edge"]
+
+_log = logging.getLogger("omnipipe.gateway")
+
+OPEN_PATHS = frozenset({"/health", "/livez", "/readyz", "/metrics"})
+"""Answered without a key: probes and scrapers have none."""
+
+_ROUTES = OPEN_PATHS | {"/v1/models", "/openapi.json", "/openapi.yaml"}
+_OTHER_ROUTE = "other"
+
+
+class Edge:
+    """An ASGI application."""
+
+    def __init__(
+        self,
+        framework: ASGIApp,
+        hot: Mapping[str, HotRoute[Any, Any]],
+        keys: KeyRing,
+        metrics: GatewayMetrics,
+        access_log: AccessLog | None,
+        *,
+        trust_request_id: bool,
+    ) -> None:
+        self._framework = framework
+        self._hot = hot
+        self._keys = keys
+        self._metrics = metrics
+        self._access_log = access_log
+        self._trust_request_id = trust_request_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._framework(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send)
+        given = exchange.client_request_id
+        exchange.request_id = (sane_request_id(given) if given and self._trust_request_id else None) or new_request_id()
+        try:
+            if self._keys and exchange.path not in OPEN_PATHS:
+                self._keys.check(exchange.authorization)
+            hot = self._hot.get(exchange.path)
+            if hot is None:
+                await self._framework(scope, receive, exchange.forward)
+            elif exchange.method == "POST":
+                await hot(exchange)
+            else:
+                detail = f"Not allowed to {exchange.method} on {exchange.path} (HINT: perhaps you meant to POST?)"
+                await exchange.answer(405, from_status(405, detail), (b"allow", b"POST"))
+        except ClientLeft:
+            exchange.failed = ErrorKind.CANCELLED
+        except TooLarge as error:
+            await exchange.refuse_body(error)
+        except RequestError as error:
+            await exchange.fail(error)
+        except asyncio.CancelledError:
+            exchange.failed = ErrorKind.CANCELLED
+            raise
+        except Exception:  # a bug of ours or a family's: this request fails, the process goes on
+            _log.exception("request %s failed", exchange.request_id)
+            await exchange.fail(RequestError(ErrorKind.INTERNAL, INTERNAL_MESSAGE))
+        finally:
+            self._record(exchange)
+
+    def _record(self, exchange: Exchange) -> None:
+        seconds = time.perf_counter() - exchange.began
+        outcome = _outcome(exchange)
+        metrics = self._metrics.route(exchange.model or UNKNOWN_MODEL, self._route(exchange.path))
+        metrics.ended(outcome, seconds)
+        metrics.response_bytes.inc(exchange.sent_bytes)
+        if self._access_log is not None:
+            self._access_log.record(exchange, exchange.status or CLIENT_LEFT_STATUS, outcome, seconds)
+
+    def _route(self, path: str) -> str:
+        if path in self._hot or path in _ROUTES:
+            return path
+        return "/v1/models/{model}" if path.startswith("/v1/models/") else _OTHER_ROUTE
+
+
+def _outcome(exchange: Exchange) -> Outcome:
+    if exchange.failed is ErrorKind.CANCELLED:
+        return Outcome.CLIENT_LEFT
+    status = exchange.status
+    if exchange.failed is not None and status < 400:
+        return Outcome.TIMEOUT if exchange.failed is ErrorKind.DEADLINE else Outcome.SERVER_ERROR
+    if status < 400:
+        return Outcome.OK
+    if status in (429, 503):
+        return Outcome.REFUSED
+    if status in (408, 504):
+        return Outcome.TIMEOUT
+    return Outcome.CLIENT_ERROR if status < 500 else Outcome.SERVER_ERROR

@@ -1,0 +1,143 @@
+"""One HTTP request and its answer, on bare ASGI: who asks, what has been sent so far, and how it ended.
+
+Hot paths answer through it directly; for everything else it stands between the framework and the server, so that
+request id, size and status are known in one place whoever answered.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.gateway.errors import STATUS, envelope, error_headers
+
+__all__ = ["CLIENT_LEFT_STATUS", "ASGIApp", "ClientLeft", "Exchange", "Message", "Receive", "Scope", "Send"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+_EVENT_STREAM = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # asks nginx-like proxies not to hold frames back
+)
+
+CLIENT_LEFT_STATUS = 499
+"""Nothing is sent with it; it is what logs call a client that went away."""
+
+_LINGER_BYTES = 256 << 20
+_LINGER_S = 10.0
+"""How much, and for how long, is read and thrown away after refusing a body that is still on its way: a client that
+is cut off in mid-send sees a broken connection in place of the answer."""
+
+
+class ClientLeft(Exception):
+    """The client closed its connection before the answer was complete."""
+
+
+class Exchange:
+    __slots__ = (
+        "authorization", "began", "client_request_id", "complete", "content_length", "failed", "method",
+        "model", "path", "receive", "request_id", "scope", "send", "sent_bytes", "status", "streaming",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        """To the server. It waits while the client reads too slowly, and so keeps its caller from asking for more."""
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.began = time.perf_counter()
+        self.request_id = ""
+        self.model = ""
+        """The served model's name, once known."""
+        self.status = 0
+        """0: nothing has been sent yet."""
+        self.sent_bytes = 0
+        self.streaming = False
+        self.complete = False
+        self.failed: ErrorKind | None = None
+        self.authorization = b""
+        self.client_request_id = b""
+        self.content_length = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                self.authorization = value
+            elif name == b"x-request-id":
+                self.client_request_id = value
+            elif name == b"content-length":
+                self.content_length = value
+
+    async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        """A whole JSON answer."""
+        await self._start(status, [JSON_TYPE, (b"content-length", b"%d" % len(body)), *headers])
+        self.sent_bytes = len(body)
+        self.complete = True
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def open_stream(self) -> None:
+        """The head of a server-sent event stream."""
+        self.streaming = True
+        await self._start(200, list(_EVENT_STREAM))
+
+    async def close_stream(self, frames: bytes) -> None:
+        self.sent_bytes += len(frames)
+        self.complete = True
+        await self.send({"type": "http.response.body", "body": frames, "more_body": False})
+
+    async def fail(self, error: RequestError) -> None:
+        """Tells the client, in whichever way is still open."""
+        self.failed = error.kind
+        if self.complete:
+            return
+        body = envelope(error)
+        if not self.status:
+            await self.answer(STATUS[error.kind].status, body, *error_headers(error))
+        elif self.streaming:
+            # No [DONE] after it: a client that overlooks the event still sees that the stream was cut short.
+            await self.close_stream(b"data: " + body + b"\n\n")
+
+    async def refuse_body(self, error: RequestError) -> None:
+        """Answers before the body was read, then throws the rest of it away, within bounds."""
+        body = envelope(error)
+        self.failed = error.kind
+        headers = [JSON_TYPE, (b"content-length", b"%d" % len(body)), *error_headers(error)]
+        await self._start(STATUS[error.kind].status, headers)
+        self.sent_bytes = len(body)
+        await self.send({"type": "http.response.body", "body": body, "more_body": True})
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                await self._discard()
+        except TimeoutError:
+            pass  # it had its time; the connection closes now
+        await self.close_stream(b"")
+
+    async def forward(self, message: Message) -> None:
+        """The `send` of a framework underneath."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id.encode())]
+        else:
+            self.sent_bytes += len(message.get("body", b""))
+            self.complete = not message.get("more_body", False)
+        await self.send(message)
+
+    async def _discard(self) -> None:
+        left = _LINGER_BYTES
+        while left > 0:
+            message = await self.receive()
+            left -= len(message.get("body", b"")) + 1
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                return
+
+    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        headers.append((b"x-request-id", self.request_id.encode()))
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})

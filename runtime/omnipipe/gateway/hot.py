@@ -1,0 +1,189 @@
+"""The hot paths: chat completions and completions on bare ASGI, ahead of every framework.
+
+Here is all that happens for each request and for each frame of a stream; a microsecond more a frame is a percent of a
+core at ten thousand frames a second. What a frame looks like is the answer's business (`openai.chat_answer`,
+`openai.completion_answer`), what a request means the order's.
+
+Slow readers: `send` waits for room in the socket, so `Flight.next` is not called, so no credit goes back.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Generic, TypeVar
+
+from omnipipe.gateway.body import read_body
+from omnipipe.gateway.departure import departure
+from omnipipe.gateway.exchange import Exchange
+from omnipipe.gateway.openai.answer import ChoiceWriter, WriterT
+from omnipipe.gateway.openai.order import Limits, Order, TextBody, invalid
+from omnipipe.gateway.openai.parse import BodyParser
+from omnipipe.gateway.request_ids import sane_request_id
+from omnipipe.gateway.served import ModelTable, Served
+from omnipipe.gateway.settings import GatewaySettings
+from omnipipe.observe.metrics import GatewayMetrics, RouteMetrics
+
+__all__ = ["HotRoute"]
+
+BodyT = TypeVar("BodyT", bound=TextBody)
+
+MakeOrder = Callable[[BodyT, Served, str, int, Limits], Order[WriterT]]
+
+
+class HotRoute(Generic[BodyT, WriterT]):
+    """One POST route."""
+
+    def __init__(
+        self,
+        path: str,
+        body: type[BodyT],
+        order: MakeOrder[BodyT, WriterT],
+        models: ModelTable,
+        settings: GatewaySettings,
+        metrics: GatewayMetrics,
+    ) -> None:
+        self.path = path
+        self._parse = BodyParser(body)
+        self._order = order
+        self._models = models
+        self._metrics = metrics
+        self._max_body_bytes = settings.max_body_bytes
+        self._body_timeout_s = settings.body_timeout_s
+        self._limits = Limits(settings.max_choices, events=settings.events_dir is not None)
+
+    async def __call__(self, exchange: Exchange) -> None:
+        data = await read_body(exchange, limit=self._max_body_bytes, timeout_s=self._body_timeout_s)
+        body = self._parse(data)
+        if body.request_id is not None:
+            exchange.request_id = _checked_request_id(body.request_id)
+        served = self._models.find(body.model)
+        exchange.model = served.name
+        order = self._order(body, served, exchange.request_id, int(time.time()), self._limits)
+        metrics = self._metrics.route(served.name, self.path)
+        metrics.in_flight.inc()
+        try:
+            with departure(exchange.receive):
+                await self._answer(exchange, order, metrics)
+        finally:
+            metrics.in_flight.dec()
+
+    async def _answer(self, exchange: Exchange, order: Order[WriterT], metrics: RouteMetrics) -> None:
+        answer = order.answer
+        writers = [answer.writer(index) for index in range(len(order.requests))]
+        stream = _Stream(order, exchange, metrics) if order.stream else None
+        pump = _Keep(order).pump if stream is None else stream.pump
+        if len(writers) == 1:
+            await pump(0, writers[0])
+        else:
+            await _all(pump, writers)
+        if stream is None:
+            await exchange.answer(200, answer.whole(writers))
+        else:
+            await exchange.close_stream(stream.held + answer.ending(writers))
+        for writer in writers:
+            usage = writer.tally.usage
+            if usage is not None:
+                metrics.prompt_tokens.inc(usage.prompt_tokens)
+                metrics.completion_tokens.inc(usage.completion_tokens)
+
+
+def _checked_request_id(given: str) -> str:
+    """The schema's pattern lets a line end pass after the last character; a header must not hold one."""
+    if sane_request_id(given.encode()) is None:
+        raise invalid("'request_id' must be 1 to 128 letters, digits or any of ._:-", "request_id")
+    return given
+
+
+async def _all(pump: Callable[[int, WriterT], Coroutine[None, None, None]], writers: Sequence[WriterT]) -> None:
+    """All choices side by side, each admitted for itself: one that waits must not hold another's place."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for index, writer in enumerate(writers):
+                group.create_task(pump(index, writer))
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors  # the first to fail; the group has cancelled the others
+
+
+class _Keep:
+    """Pieces of a choice into its writer, for an answer in one go."""
+
+    def __init__(self, order: Order[WriterT]) -> None:
+        self._requests = order.requests
+        self._coordinator = order.served.coordinator
+
+    async def pump(self, index: int, writer: ChoiceWriter) -> None:
+        flight = await self._coordinator.submit(self._requests[index])
+        try:
+            writer.keep(await flight.whole())
+        finally:
+            flight.close()
+
+
+class _Stream:
+    """Frames of all choices into one event stream."""
+
+    def __init__(self, order: Order[WriterT], exchange: Exchange, metrics: RouteMetrics) -> None:
+        self._requests = order.requests
+        self._coordinator = order.served.coordinator
+        self._exchange = exchange
+        self._metrics = metrics
+        self._began = time.perf_counter()
+        self._opening = asyncio.Lock()
+        self._opened = False
+        self.held = b""
+        """The last frames, to be sent together with what ends the stream."""
+
+    async def pump(self, index: int, writer: ChoiceWriter) -> None:
+        """Few objects and no call that could be spared: between two steps of an engine the caches are cold, and what
+        a frame costs is mostly the memory that it touches."""
+        exchange, send, tally = self._exchange, self._exchange.send, writer.tally
+        timer = _Timer(self._metrics, self._began)
+        flight = await self._coordinator.submit(self._requests[index])
+        try:
+            pieces = await flight.next()  # an error up to here still gets a status of its own
+            await self._open()
+            frames = writer.opening()
+            while pieces:
+                texts, sounds = tally.text_pieces, tally.audio_pieces
+                frames += writer.frames(pieces)
+                timer.flush(tally.text_pieces - texts, tally.audio_pieces - sounds)
+                if frames:
+                    exchange.sent_bytes += len(frames)
+                    await send({"type": "http.response.body", "body": frames, "more_body": True})
+                    frames = b""
+                pieces = await flight.next()
+            self.held += frames + writer.closing()
+        finally:
+            flight.close()
+
+    async def _open(self) -> None:
+        """Once, by whichever choice is first; the others wait until the head is out."""
+        async with self._opening:
+            if not self._opened:
+                await self._exchange.open_stream()
+                self._opened = True
+
+
+class _Timer:
+    """Times of one choice, observed a flush at a time rather than a frame at a time."""
+
+    __slots__ = ("_began", "_heard", "_last", "_metrics")
+
+    def __init__(self, metrics: RouteMetrics, began: float) -> None:
+        self._metrics = metrics
+        self._began = began
+        self._last = 0.0
+        self._heard = False
+
+    def flush(self, texts: int, sounds: int) -> None:
+        """So many pieces became ready together."""
+        now = time.perf_counter()
+        if texts:
+            if self._last:
+                self._metrics.inter_token.observe((now - self._last) / texts, texts)
+            else:
+                self._metrics.first_token.observe(now - self._began)
+            self._last = now
+        if sounds and not self._heard:
+            self._heard = True
+            self._metrics.first_audio.observe(now - self._began)

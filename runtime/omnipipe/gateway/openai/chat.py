@@ -1,0 +1,81 @@
+"""POST /v1/chat/completions: from the body to an order."""
+
+import os
+
+from omnipipe.errors import RequestError
+from omnipipe.families.requests import AudioOptions, TextRequest
+from omnipipe.gateway.openai.answer import AUDIO, TEXT
+from omnipipe.gateway.openai.chat_answer import AudioWriting, ChatAnswer, ChatWriter
+from omnipipe.gateway.openai.chat_request import ChatCompletionRequest, VoiceId
+from omnipipe.gateway.openai.fields import CHAT_FIELDS
+from omnipipe.gateway.openai.messages import neutral_messages
+from omnipipe.gateway.openai.order import Limits, Order, check_choices, invalid, omni_requests, wants_usage
+from omnipipe.gateway.openai.sound import FORMATS
+from omnipipe.gateway.served import Served
+
+__all__ = ["chat_order"]
+
+
+def chat_order(
+    body: ChatCompletionRequest, served: Served, request_id: str, now_s: int, limits: Limits
+) -> Order[ChatWriter]:
+    include_usage = wants_usage(body)
+    options = CHAT_FIELDS.collect(body, served.name, served.requests.options)
+    if body.max_tokens is not None and body.max_completion_tokens is not None:
+        raise invalid("Give either 'max_tokens' or 'max_completion_tokens', not both.", "max_tokens")
+    per_prompt = check_choices(body, served, 1, limits)
+    outputs = _outputs(body, served)
+    audio = _audio(body, served, AUDIO in outputs)
+    prompt = TextRequest("chat", neutral_messages(body.messages), outputs, audio, options)
+    requests = omni_requests(body, served, request_id, [prompt], per_prompt, limits)
+    unique = os.urandom(12).hex()
+    answer = ChatAnswer(
+        id=f"chatcmpl-{unique}",
+        created=now_s,
+        model=served.name,
+        choices_per_prompt=per_prompt,
+        include_usage=include_usage,
+        audio=AudioWriting(f"audio_{unique}", audio.format, served.requests.sample_rate_hz) if audio else None,
+    )
+    return Order(served, requests, answer, bool(body.stream))
+
+
+def _outputs(body: ChatCompletionRequest, served: Served) -> frozenset[str]:
+    asked = frozenset(body.modalities or (TEXT,))
+    for modality in asked:
+        if modality not in served.outputs:
+            raise invalid(
+                f"The model `{served.name}` does not answer with {modality}. "
+                f"It answers with: {', '.join(sorted(served.outputs))}.",
+                "modalities",
+            )
+    # A spoken answer has a transcript, whether its text was asked for or not.
+    return asked | {TEXT} if TEXT in served.outputs else asked
+
+
+def _audio(body: ChatCompletionRequest, served: Served, spoken: bool) -> AudioOptions | None:
+    if not spoken:
+        if body.audio is not None:
+            raise invalid("'audio' needs \"audio\" in 'modalities'.", "audio")
+        return None
+    if body.audio is None:
+        raise _missing("audio", "when audio is among 'modalities'")
+    voice = body.audio.voice
+    if isinstance(voice, VoiceId):
+        raise invalid("Custom voices are not supported: 'audio.voice' must be the name of a voice.", "audio.voice")
+    voices = served.requests.voices
+    if voice not in voices:
+        raise invalid(f"Invalid value for 'audio.voice': the voices are {', '.join(sorted(voices))}.", "audio.voice")
+    formats = served.requests.audio_formats & FORMATS
+    chosen = body.audio.format
+    if chosen not in formats:
+        raise invalid(
+            f"Invalid value for 'audio.format': the formats are {', '.join(sorted(formats))}.", "audio.format"
+        )
+    if body.stream and chosen != "pcm16":
+        raise invalid("'audio.format' must be 'pcm16' when 'stream' is enabled.", "audio.format")
+    return AudioOptions(voice, chosen)
+
+
+def _missing(param: str, when: str) -> RequestError:
+    return invalid(f"Missing required parameter: '{param}', needed {when}.", param, "missing_required_parameter")

@@ -1,0 +1,149 @@
+"""The messages of a chat completion request, as OpenAI defines them, parts included."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from omnipipe.gateway.openai import scalars
+
+__all__ = [
+    "AssistantMessage",
+    "ChatMessage",
+    "ContentPart",
+    "DeveloperMessage",
+    "FilePart",
+    "FunctionMessage",
+    "ImagePart",
+    "InputAudioPart",
+    "RefusalPart",
+    "SystemMessage",
+    "TextPart",
+    "ToolMessage",
+    "UserMessage",
+    "VideoPart",
+]
+
+
+class CacheBreakpoint(scalars.Body, frozen=True):
+    mode: Literal["explicit"]
+    ttl: Literal["30m", "12h"] | None = None
+
+
+class TextPart(scalars.Body, frozen=True, tag_field="type", tag="text"):
+    text: str
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class RefusalPart(scalars.Body, frozen=True, tag_field="type", tag="refusal"):
+    refusal: str
+
+
+class ImageURL(scalars.Body, frozen=True):
+    url: str
+    """`https:`, `http:` or a base64 `data:` URL."""
+    detail: Literal["auto", "low", "high", "original"] | None = None
+
+
+class ImagePart(scalars.Body, frozen=True, tag_field="type", tag="image_url"):
+    image_url: ImageURL
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class InputAudio(scalars.Body, frozen=True):
+    data: str
+    """Base64."""
+    format: Literal["wav", "mp3"]
+
+
+class InputAudioPart(scalars.Body, frozen=True, tag_field="type", tag="input_audio"):
+    input_audio: InputAudio
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class VideoURL(scalars.Body, frozen=True):
+    url: str
+    """`https:`, `http:` or a base64 `data:` URL."""
+
+
+class VideoPart(scalars.Body, frozen=True, tag_field="type", tag="video_url"):
+    """Not OpenAI's; the shape that other servers of omni models settled on."""
+
+    video_url: VideoURL
+
+
+class FileRef(scalars.Body, frozen=True):
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class FilePart(scalars.Body, frozen=True, tag_field="type", tag="file"):
+    file: FileRef
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+ContentPart = TextPart | ImagePart | InputAudioPart | VideoPart | FilePart
+_TextParts = Annotated[list[TextPart], Meta(min_length=1)]
+_UserParts = Annotated[list[ContentPart], Meta(min_length=1)]
+_AssistantParts = Annotated[list[TextPart | RefusalPart], Meta(min_length=1)]
+
+
+class DeveloperMessage(scalars.Body, frozen=True, tag_field="role", tag="developer"):
+    content: str | _TextParts
+    name: str | None = None
+
+
+class SystemMessage(scalars.Body, frozen=True, tag_field="role", tag="system"):
+    content: str | _TextParts
+    name: str | None = None
+
+
+class UserMessage(scalars.Body, frozen=True, tag_field="role", tag="user"):
+    content: str | _UserParts
+    name: str | None = None
+
+
+class AudioRef(scalars.Body, frozen=True):
+    id: str
+
+
+class FunctionCall(scalars.Body, frozen=True):
+    name: str
+    arguments: str
+
+
+class FunctionToolCall(scalars.Body, frozen=True, tag_field="type", tag="function"):
+    id: str
+    function: FunctionCall
+
+
+class CustomCall(scalars.Body, frozen=True):
+    name: str
+    input: str
+
+
+class CustomToolCall(scalars.Body, frozen=True, tag_field="type", tag="custom"):
+    id: str
+    custom: CustomCall
+
+
+class AssistantMessage(scalars.Body, frozen=True, tag_field="role", tag="assistant"):
+    content: str | _AssistantParts | None = None
+    name: str | None = None
+    refusal: str | None = None
+    audio: AudioRef | None = None
+    tool_calls: list[FunctionToolCall | CustomToolCall] | None = None
+    function_call: FunctionCall | None = None
+
+
+class ToolMessage(scalars.Body, frozen=True, tag_field="role", tag="tool"):
+    content: str | _TextParts
+    tool_call_id: str
+
+
+class FunctionMessage(scalars.Body, frozen=True, tag_field="role", tag="function"):
+    content: str | None
+    name: scalars.Name
+
+
+ChatMessage = DeveloperMessage | SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage

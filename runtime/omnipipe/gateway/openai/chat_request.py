@@ -1,0 +1,171 @@
+"""The body of POST /v1/chat/completions: every field that OpenAI defines, and ours.
+
+What a field may be is said here; which values a model honours is `fields`' business.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from omnipipe.gateway.openai import scalars
+from omnipipe.gateway.openai.chat_messages import ChatMessage, TextPart
+
+__all__ = ["AudioParams", "CacheOptions", "ChatCompletionRequest", "StreamOptions", "TextFormat", "VoiceId"]
+
+
+class VoiceId(scalars.Body, frozen=True):
+    id: str
+
+
+class AudioParams(scalars.Body, frozen=True):
+    voice: str | VoiceId
+    format: Literal["wav", "aac", "mp3", "flac", "opus", "pcm16"]
+
+
+class StreamOptions(scalars.Body, frozen=True):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class Function(scalars.Body, frozen=True):
+    name: scalars.Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(scalars.Body, frozen=True, tag_field="type", tag="function"):
+    function: Function
+
+
+class CustomTool(scalars.Body, frozen=True, tag_field="type", tag="custom"):
+    custom: dict[str, Any]
+
+
+class FunctionName(scalars.Body, frozen=True):
+    name: str
+
+
+class FunctionChoice(scalars.Body, frozen=True, tag_field="type", tag="function"):
+    function: FunctionName
+
+
+class CustomChoice(scalars.Body, frozen=True, tag_field="type", tag="custom"):
+    custom: FunctionName
+
+
+class AllowedTools(scalars.Body, frozen=True):
+    mode: Literal["auto", "required"]
+    tools: list[dict[str, Any]]
+
+
+class AllowedChoice(scalars.Body, frozen=True, tag_field="type", tag="allowed_tools"):
+    allowed_tools: AllowedTools
+
+
+class TextFormat(scalars.Body, frozen=True, tag_field="type", tag="text"):
+    pass
+
+
+class JsonObjectFormat(scalars.Body, frozen=True, tag_field="type", tag="json_object"):
+    pass
+
+
+class JsonSchema(scalars.Body, frozen=True):
+    name: scalars.Name
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(scalars.Body, frozen=True, tag_field="type", tag="json_schema"):
+    json_schema: JsonSchema
+
+
+class Prediction(scalars.Body, frozen=True, tag_field="type", tag="content"):
+    content: str | list[TextPart]
+
+
+class CacheOptions(scalars.Body, frozen=True):
+    mode: Literal["implicit", "explicit"] | None = None
+    ttl: Literal["30m"] | None = None
+
+
+class ModerationMode(scalars.Body, frozen=True):
+    mode: Literal["score", "block"]
+
+
+class ModerationPolicy(scalars.Body, frozen=True):
+    input: ModerationMode | None = None
+    output: ModerationMode | None = None
+
+
+class Moderation(scalars.Body, frozen=True):
+    model: str
+    policy: ModerationPolicy | None = None
+
+
+class Place(scalars.Body, frozen=True):
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(scalars.Body, frozen=True, tag_field="type", tag="approximate"):
+    approximate: Place
+
+
+class WebSearch(scalars.Body, frozen=True):
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: UserLocation | None = None
+
+
+class ChatCompletionRequest(scalars.Body, frozen=True, kw_only=True):
+    model: scalars.ModelName
+    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Meta(min_length=1)] | None = None
+    audio: AudioParams | None = None
+
+    temperature: scalars.Temperature | None = None
+    top_p: scalars.TopP | None = None
+    frequency_penalty: scalars.Penalty | None = None
+    presence_penalty: scalars.Penalty | None = None
+    logit_bias: scalars.Bias | None = None
+    seed: scalars.Int64 | None = None
+    stop: scalars.Stop | None = None
+    max_tokens: scalars.MaxTokens | None = None
+    max_completion_tokens: scalars.MaxTokens | None = None
+    n: scalars.Choices | None = None
+    logprobs: bool | None = None
+    top_logprobs: scalars.TopLogprobs | None = None
+    response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    prediction: Prediction | None = None
+    tools: Annotated[list[FunctionTool | CustomTool], Meta(min_length=1, max_length=128)] | None = None
+    tool_choice: (
+        Literal["none", "auto", "required"] | FunctionChoice | CustomChoice | AllowedChoice | None
+    ) = None  # fmt: skip
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Function], Meta(min_length=1, max_length=128)] | None = None
+    function_call: Literal["none", "auto"] | FunctionName | None = None
+    web_search_options: WebSearch | None = None
+    moderation: Moderation | None = None
+
+    store: bool | None = None
+    metadata: scalars.Metadata | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    user: str | None = None
+    safety_identifier: scalars.SafetyId | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: CacheOptions | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+
+    request_id: scalars.RequestId | None = None
+    timeout: scalars.Timeout | None = None
+    stage_params: scalars.StageParams | None = None
+    events: bool | None = None
+    """Extension: record this request's events on every stage."""

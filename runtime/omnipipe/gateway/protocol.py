@@ -1,0 +1,89 @@
+"""What uvicorn's HTTP protocols leave open: a bound on connections, on the size and time of a request's head, and
+errors in our envelope for what is not HTTP at all.
+Sits between the transport and uvicorn's own protocol class, whichever of the two is installed.
+"""
+
+import asyncio
+from typing import Any
+
+from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.gateway.errors import STATUS, envelope
+from omnipipe.gateway.settings import GatewaySettings
+
+__all__ = ["guarded_protocol"]
+
+_MAX_HEAD_BYTES = 64 << 10
+"""Of a request line and its headers together."""
+
+_REASONS = {400: b"Bad Request", 408: b"Request Timeout", 503: b"Service Unavailable"}
+
+
+def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
+    """A subclass of uvicorn's httptools protocol, or of its h11 protocol where httptools is not installed."""
+    base: Any
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base
+    except ImportError:
+        from uvicorn.protocols.http.h11_impl import H11Protocol as base
+
+    class GuardedProtocol(base):  # type: ignore[misc]  # one of two classes, known at run time
+        _head_timer: asyncio.TimerHandle | None = None
+        _head_bytes = 0
+        _refused = False
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > settings.max_connections:
+                self._refuse(RequestError(ErrorKind.UNAVAILABLE, "This server has too many connections open."))
+                return
+            self._await_head()
+
+        def data_received(self, data: bytes) -> None:
+            if self._refused:
+                return
+            before = self.cycle
+            if self._head_timer is None and (before is None or before.response_complete):
+                self._await_head()
+            super().data_received(data)
+            if self.cycle is not before:
+                self._have_head()
+            elif self._head_timer is not None:
+                self._head_bytes += len(data)
+                if self._head_bytes > _MAX_HEAD_BYTES:
+                    self._refuse(RequestError(ErrorKind.INVALID, "The request's headers are too large."))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._have_head()
+            super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(RequestError(ErrorKind.INVALID, msg))
+
+        def _await_head(self) -> None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(settings.header_timeout_s, self._head_is_late)
+
+        def _have_head(self) -> None:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+
+        def _head_is_late(self) -> None:
+            self._head_timer = None
+            if self._head_bytes:
+                self._refuse(RequestError(ErrorKind.CLIENT_TIMEOUT, "The request's headers did not arrive in time."))
+            else:
+                self.transport.close()
+
+        def _refuse(self, error: RequestError) -> None:
+            """Answers without an application and hangs up."""
+            self._refused = True
+            self._have_head()
+            status, body = STATUS[error.kind].status, envelope(error)
+            self.transport.write(
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+                % (status, _REASONS[status], len(body), body)
+            )
+            self.transport.close()
+
+    return GuardedProtocol

@@ -1,0 +1,61 @@
+"""A pipeline as the gateway serves it, and the table that a request's `model` is looked up in."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from omnipipe.coordinator.flight import ServedPipeline
+from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.families.requests import Requests
+from omnipipe.spec.plan import Plan
+
+__all__ = ["ModelTable", "Served"]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    plan: Plan
+    coordinator: ServedPipeline
+    requests: Requests
+    outputs: frozenset[str] = field(init=False)
+    """What the pipeline can answer with: `text`, `audio`, ..."""
+    stage_types: dict[str, str] = field(init=False)
+    """Stage name -> the family's stage type."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outputs", frozenset(output.name for output in self.plan.outputs))
+        object.__setattr__(self, "stage_types", {stage.name: stage.type or stage.name for stage in self.plan.stages})
+
+    @property
+    def name(self) -> str:
+        """The model name that answers carry."""
+        return self.plan.gateway.served_names[0]
+
+
+class ModelTable:
+    """`model` -> pipeline, for everything behind one port."""
+
+    def __init__(self, pipelines: Sequence[Served]) -> None:
+        self.pipelines = tuple(pipelines)
+        self._by_name: dict[str, Served] = {}
+        for served in pipelines:
+            for name in served.plan.gateway.served_names:
+                other = self._by_name.setdefault(name, served)
+                if other is not served:
+                    raise ValueError(
+                        f"two pipelines serve the model {name!r}: {other.plan.pipeline} and {served.plan.pipeline}; "
+                        "give one of them other spec.gateway.servedModelNames"
+                    )
+
+    def find(self, model: str) -> Served:
+        served = self._by_name.get(model)
+        if served is None:
+            raise RequestError(
+                ErrorKind.NOT_FOUND,
+                f"The model `{model}` does not exist or you do not have access to it.",
+                param="model",
+                code="model_not_found",
+            )
+        return served
+
+    def names(self) -> Iterator[tuple[str, Served]]:
+        yield from self._by_name.items()

@@ -1,0 +1,180 @@
+"""Every field that OpenAI defines is known; each is effective, a no-op as OpenAI has it, or refused by name."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from openai.types import completion_create_params
+from openai.types.chat import completion_create_params as chat_create_params
+from tests.unit.gateway.pipelines import LIMITS, SamplingRequests, served
+
+from omnipipe.coordinator.flight import OmniRequest
+from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.gateway.openai.chat import chat_order
+from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
+from omnipipe.gateway.openai.completion import completion_order
+from omnipipe.gateway.openai.completion_request import CompletionRequest
+from omnipipe.gateway.openai.parse import BodyParser
+from omnipipe.gateway.served import Served
+
+OURS = {"request_id", "timeout", "stage_params", "events"}
+
+CHAT = BodyParser(ChatCompletionRequest)
+COMPLETION = BodyParser(CompletionRequest)
+
+
+def chat(target: Served | None = None, **fields: Any) -> OmniRequest:
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], **fields}
+    order = chat_order(CHAT(msgspec.json.encode(body)), target or served(), "req", 0, LIMITS)
+    assert len(order.requests) == 1
+    return order.requests[0]
+
+
+def completion(target: Served | None = None, **fields: Any) -> OmniRequest:
+    body = {"model": "echo", "prompt": "hello", **fields}
+    return completion_order(COMPLETION(msgspec.json.encode(body)), target or served(), "req", 0, LIMITS).requests[0]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (ChatCompletionRequest, chat_create_params.CompletionCreateParamsStreaming),
+        (CompletionRequest, completion_create_params.CompletionCreateParamsStreaming),
+    ],
+)
+def test_every_field_of_the_installed_sdk_is_known(ours: type, theirs: Any) -> None:
+    known = {field.name for field in msgspec.structs.fields(ours)}
+    assert known - OURS == set(theirs.__required_keys__ | theirs.__optional_keys__)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", 1),
+        ("top_p", 1.0),
+        ("frequency_penalty", 0),
+        ("presence_penalty", 0.0),
+        ("logit_bias", {}),
+        ("n", 1),
+        ("logprobs", False),
+        ("response_format", {"type": "text"}),
+        ("tool_choice", "none"),
+        ("tool_choice", "auto"),
+        ("parallel_tool_calls", False),
+        ("function_call", "auto"),
+        ("reasoning_effort", "none"),
+        ("verbosity", "medium"),
+        ("modalities", ["text"]),
+        ("store", False),
+        ("metadata", {"a": "b"}),
+        ("user", "someone"),
+        ("safety_identifier", "abc"),
+        ("service_tier", "auto"),
+        ("service_tier", "default"),
+        ("prompt_cache_key", "k"),
+        ("prompt_cache_retention", "24h"),
+        ("prompt_cache_options", {"mode": "implicit", "ttl": "30m"}),
+    ],
+)
+def test_a_value_that_means_what_happens_anyway_is_accepted(field: str, value: Any) -> None:
+    assert chat(None, **{field: value}) == chat()
+
+
+OPTIONAL = sorted(field.name for field in msgspec.structs.fields(ChatCompletionRequest) if not field.required)
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_null_is_as_good_as_absent(field: str) -> None:
+    assert chat(None, **{field: None}) == chat()
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", 0.5),
+        ("top_p", 0.5),
+        ("frequency_penalty", 1),
+        ("presence_penalty", -1),
+        ("logit_bias", {"1": 2}),
+        ("seed", 1),
+        ("n", 2),
+        ("logprobs", True),
+        ("top_logprobs", 2),
+        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}),
+        ("reasoning_effort", "high"),
+        ("verbosity", "low"),
+        ("prediction", {"type": "content", "content": "x"}),
+        ("tools", [TOOL]),
+        ("tool_choice", "required"),
+        ("tool_choice", TOOL),
+        ("functions", [{"name": "f"}]),
+        ("function_call", {"name": "f"}),
+        ("web_search_options", {}),
+        ("moderation", {"model": "m"}),
+        ("store", True),
+        ("service_tier", "priority"),
+        ("prompt_cache_options", {"mode": "explicit"}),
+        ("events", True),
+    ],
+)
+def test_what_would_have_no_effect_is_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(RequestError) as caught:
+        chat(None, **{field: value})
+    assert caught.value.kind is ErrorKind.INVALID
+    assert caught.value.param == field
+    assert f"'{field}'" in caught.value.message
+
+
+def test_the_refusal_says_what_the_model_does_support() -> None:
+    with pytest.raises(RequestError, match="This model supports: max_completion_tokens, max_tokens, stop"):
+        chat(seed=1)
+
+
+def test_what_the_family_honours_reaches_it_under_the_clients_name() -> None:
+    asked = {
+        "temperature": 0.5,
+        "top_p": 1.0,
+        "seed": 7,
+        "stop": ["a", "b"],
+        "max_tokens": 3,
+        "logit_bias": {"5": -100},
+        "response_format": {"type": "json_object"},
+    }
+    value = chat(served(requests=SamplingRequests()), **asked).value
+    assert value["options"] == asked
+
+
+def test_a_shape_that_the_gateway_cannot_write_is_refused_whatever_the_family_honours() -> None:
+    with pytest.raises(RequestError, match="'logprobs'"):
+        chat(served(requests=SamplingRequests()), logprobs=True)
+
+
+def test_both_limits_on_tokens_are_one_too_many() -> None:
+    with pytest.raises(RequestError, match="not both"):
+        chat(max_tokens=1, max_completion_tokens=1)
+
+
+def test_stream_options_need_a_stream() -> None:
+    with pytest.raises(RequestError) as caught:
+        chat(stream_options={"include_usage": True})
+    assert caught.value.param == "stream_options"
+    chat(stream=True, stream_options={"include_usage": True, "include_obfuscation": False})
+    with pytest.raises(RequestError) as caught:
+        chat(stream=True, stream_options={"include_obfuscation": True})
+    assert caught.value.param == "stream_options.include_obfuscation"
+
+
+@pytest.mark.parametrize(("field", "value"), [("suffix", ""), ("best_of", 1), ("echo", False), ("user", "x")])
+def test_a_completions_harmless_fields_are_accepted(field: str, value: Any) -> None:
+    assert completion(None, **{field: value}) == completion()
+
+
+@pytest.mark.parametrize(("field", "value"), [("suffix", "x"), ("best_of", 2), ("logprobs", 0), ("temperature", 0)])
+def test_a_completions_other_fields_are_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(RequestError) as caught:
+        completion(None, **{field: value})
+    assert caught.value.param == field
