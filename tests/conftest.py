@@ -3,6 +3,7 @@ skips. Warnings are errors already (pyproject)."""
 
 import os
 import sys
+import time
 from collections.abc import Generator
 
 import hypothesis
@@ -11,8 +12,13 @@ from hypothesis import strategies as st
 
 pytest_plugins = ("tests.leak_check",)
 
-UNIT_S = 2.0
-"""Limit of a unit test. The other layers have the default of pyproject."""
+UNIT_CPU_S = 2.0
+"""What a unit test may compute. In processor time: a busy machine says nothing about a test."""
+UNIT_HANG_S = 30.0
+"""A unit test that is still there hangs. The other layers have the default of pyproject."""
+
+_BUDGETED = pytest.StashKey[bool]()
+"""Held to UNIT_CPU_S: a unit test without a `timeout` mark of its own."""
 
 _in_unit_test = False
 
@@ -20,7 +26,8 @@ _in_unit_test = False
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_unit(item) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(UNIT_S))
+            item.add_marker(pytest.mark.timeout(UNIT_HANG_S))
+            item.stash[_BUDGETED] = True
 
 
 def pytest_configure() -> None:
@@ -48,6 +55,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         _in_unit_test = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    began = time.process_time()
+    result = yield
+    spent = time.process_time() - began
+    if item.stash.get(_BUDGETED, False) and spent > UNIT_CPU_S:
+        pytest.fail(f"a unit test computes for at most {UNIT_CPU_S:g} s, this one took {spent:.1f} s", pytrace=False)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,8 +3,8 @@
     with Departure(exchange):     # ClientLeft comes out of it the moment the client is gone
         ...
 
-It cancels the request's own task, whatever that is waiting for - admission, the next piece, room in the socket - so that
-`finally` blocks free the work at once. Our own server (`protocol`) tells of a lost connection directly, which costs
+It cancels the request's own task, whatever that is waiting for - admission, the next piece, room in the socket - so
+that `finally` blocks free the work at once. Our own server (`protocol`) tells of a lost connection directly, which costs
 nothing while the client stays. Any other ASGI server tells it through `receive`, where a task has to wait.
 """
 
