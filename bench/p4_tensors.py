@@ -31,6 +31,7 @@ __all__ = ["rows"]
 KIB: Final = 1 << 10
 SIZES: Final = (4 * KIB, 1 << 20, 4 << 20, 64 << 20)
 COUNTS: Final = {4 * KIB: 400, 1 << 20: 100, 4 << 20: 40, 64 << 20: 8}
+INLINE_COUNTS: Final = {4 * KIB: 400, 1 << 20: 25, 4 << 20: 10, 64 << 20: 1}
 GOALS: Final = {1 << 20: 0.6, 4 << 20: 0.8, 64 << 20: 0.9}
 REGION: Final = 256 << 20
 WINDOW: Final = 8
@@ -171,7 +172,7 @@ def measure(rounds: int) -> dict[tuple[int, str], float]:
                 count = COUNTS[size]
                 times.setdefault((size, "memcpy"), []).append(memcpy_us(source, target, size, max(count, 4)))
                 times.setdefault((size, "shared"), []).append(shared.us_each(source, size, count))
-                times.setdefault((size, "inline"), []).append(inline.us_each(source, size, max(1, count // 4)))
+                times.setdefault((size, "inline"), []).append(inline.us_each(source, size, INLINE_COUNTS[size]))
     return {key: statistics.median(values) for key, values in times.items()}
 
 

@@ -4,30 +4,16 @@
         ...
 
 It cancels the request's own task, whatever that is waiting for - admission, the next piece, room in the socket - so
-that `finally` blocks free the work at once. Our own server (`protocol`) tells of a lost connection directly, which costs
-nothing while the client stays. Any other ASGI server tells it through `receive`, where a task has to wait.
+that `finally` blocks free the work at once. Our own server (`protocol`) tells of a lost connection directly, at no cost
+while the client stays. Any other ASGI server tells it through `receive`, where a task has to wait.
 """
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
 
 from omnipipe.gateway.exchange import ClientLeft, Exchange, Receive
 
-__all__ = ["STATE_KEY", "Connection", "Departure"]
-
-STATE_KEY = "omnipipe.connection"
-"""Where in a scope's `state` our server leaves its Connection."""
-
-
-class Connection(Protocol):
-    """What our server says of the connection that a request came over. It answers one request at a time."""
-
-    def watch(self, on_lost: Callable[[], None]) -> None:
-        """Calls once, when the connection is lost; at once when it already is."""
-
-    def unwatch(self) -> None: ...
+__all__ = ["Departure"]
 
 
 class Departure:
@@ -38,7 +24,7 @@ class Departure:
         assert owner is not None, "a request is answered in a task"
         self._owner = owner
         self._receive = exchange.receive
-        self._connection: Connection | None = exchange.scope.get("state", {}).get(STATE_KEY)
+        self._connection = exchange.connection
         self._task: asyncio.Task[None] | None = None
         self.left = False
 

@@ -7,12 +7,22 @@ request id, size and status are known in one place whoever answered.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS, envelope, error_headers
 
-__all__ = ["CLIENT_LEFT_STATUS", "ASGIApp", "ClientLeft", "Exchange", "Message", "Receive", "Scope", "Send"]
+__all__ = [
+    "CLIENT_LEFT_STATUS",
+    "ASGIApp",
+    "ClientLeft",
+    "Connection",
+    "Exchange",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,15 +51,33 @@ class ClientLeft(Exception):
     """The client closed its connection before the answer was complete."""
 
 
+CONNECTION_KEY = "omnipipe.connection"
+"""Where in a scope's `state` our own server (`protocol`) leaves its Connection."""
+
+
+class Connection(Protocol):
+    """What our own server offers beyond ASGI. It answers one request at a time."""
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Calls once, when the connection is lost; at once when it already is."""
+
+    def unwatch(self) -> None: ...
+
+    def write_body(self, data: bytes) -> bool:
+        """A part of an event stream's body, without a coroutine and the checks of a general server. False: not now,
+        or not on this connection; then it goes through `send`."""
+
+
 class Exchange:
     __slots__ = (
-        "authorization", "began", "client_request_id", "complete", "content_length", "failed", "method",
+        "authorization", "began", "client_request_id", "complete", "connection", "content_length", "failed", "method",
         "model", "path", "receive", "request_id", "scope", "send", "sent_bytes", "status", "streaming",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
+        self.connection: Connection | None = scope.get("state", {}).get(CONNECTION_KEY)
         self.send = send
         """To the server. It waits while the client reads too slowly, and so keeps its caller from asking for more."""
         self.method: str = scope["method"]

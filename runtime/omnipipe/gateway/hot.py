@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from omnipipe.gateway.body import read_body
 from omnipipe.gateway.departure import Departure
 from omnipipe.gateway.exchange import Exchange
-from omnipipe.gateway.openai.answer import ChoiceWriter, WriterT
+from omnipipe.gateway.openai.answer import ChoiceWriter, Tally, WriterT
 from omnipipe.gateway.openai.order import Limits, Order, TextBody, invalid
 from omnipipe.gateway.openai.parse import BodyParser
 from omnipipe.gateway.request_ids import sane_request_id
@@ -136,20 +136,21 @@ class _Stream:
     async def pump(self, index: int, writer: ChoiceWriter) -> None:
         """Few objects and no call that could be spared: between two steps of an engine the caches are cold, and what
         a frame costs is mostly the memory that it touches."""
-        exchange, send, tally = self._exchange, self._exchange.send, writer.tally
-        timer = _Timer(self._metrics, self._began)
+        exchange, send = self._exchange, self._exchange.send
+        write = _no_shortcut if exchange.connection is None else exchange.connection.write_body
+        timer = _Timer(self._metrics, self._began, writer.tally)
         flight = await self._coordinator.submit(self._requests[index])
         try:
             pieces = await flight.next()  # an error up to here still gets a status of its own
             await self._open()
             frames = writer.opening()
             while pieces:
-                texts, sounds = tally.text_pieces, tally.audio_pieces
                 frames += writer.frames(pieces)
-                timer.flush(tally.text_pieces - texts, tally.audio_pieces - sounds)
+                timer.flush()
                 if frames:
                     exchange.sent_bytes += len(frames)
-                    await send({"type": "http.response.body", "body": frames, "more_body": True})
+                    if not write(frames):
+                        await send({"type": "http.response.body", "body": frames, "more_body": True})
                     frames = b""
                 pieces = await flight.next()
             self.held += frames + writer.closing()
@@ -164,26 +165,36 @@ class _Stream:
                 self._opened = True
 
 
+def _no_shortcut(data: bytes) -> bool:
+    """`Connection.write_body` under a server that is not ours."""
+    return False
+
+
 class _Timer:
     """Times of one choice, observed a flush at a time rather than a frame at a time."""
 
-    __slots__ = ("_began", "_heard", "_last", "_metrics")
+    __slots__ = ("_began", "_heard", "_last", "_metrics", "_tally", "_texts")
 
-    def __init__(self, metrics: RouteMetrics, began: float) -> None:
+    def __init__(self, metrics: RouteMetrics, began: float, tally: Tally) -> None:
         self._metrics = metrics
         self._began = began
+        self._tally = tally
+        self._texts = 0
         self._last = 0.0
         self._heard = False
 
-    def flush(self, texts: int, sounds: int) -> None:
-        """So many pieces became ready together."""
+    def flush(self) -> None:
+        """Pieces that became ready together have been counted in the tally."""
         now = time.perf_counter()
+        tally = self._tally
+        texts = tally.text_pieces - self._texts
         if texts:
-            if self._last:
+            if self._texts:
                 self._metrics.inter_token.observe((now - self._last) / texts, texts)
             else:
                 self._metrics.first_token.observe(now - self._began)
+            self._texts += texts
             self._last = now
-        if sounds and not self._heard:
+        if tally.audio_pieces and not self._heard:
             self._heard = True
             self._metrics.first_audio.observe(now - self._began)

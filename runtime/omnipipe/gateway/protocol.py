@@ -1,5 +1,6 @@
 """What uvicorn's HTTP protocols leave open: a bound on connections, on the size and time of a request's head, and
-errors in our envelope for what is not HTTP at all. It also tells `departure` of lost connections.
+errors in our envelope for what is not HTTP at all. It is also the `Connection` that the hot
+paths know.
 
 Sits between the transport and uvicorn's own protocol class, whichever of the two is installed.
 """
@@ -9,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from omnipipe.errors import ErrorKind, RequestError
-from omnipipe.gateway.departure import STATE_KEY
 from omnipipe.gateway.errors import STATUS, envelope
+from omnipipe.gateway.exchange import CONNECTION_KEY
 from omnipipe.gateway.settings import GatewaySettings
 
 __all__ = ["guarded_protocol"]
@@ -37,7 +38,7 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         _lost = False
 
         def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
-            super().__init__(config, server_state, {**app_state, STATE_KEY: self}, _loop)
+            super().__init__(config, server_state, {**app_state, CONNECTION_KEY: self}, _loop)
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -76,6 +77,14 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
 
         def unwatch(self) -> None:
             self._on_lost = None
+
+        def write_body(self, data: bytes) -> bool:
+            if self._lost or self.flow.write_paused or self.pipeline:
+                return False
+            if not getattr(self.cycle, "chunked_encoding", False):  # h11 keeps its own account of what was sent
+                return False
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return True
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(RequestError(ErrorKind.INVALID, msg))

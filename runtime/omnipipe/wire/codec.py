@@ -44,7 +44,8 @@ FULL_FRAMES: Final = 256
 FULL_COUNT: Final = 4096
 FULL_LENT_BYTES: Final = 4 << 20
 """A packet that has reached one of these takes no more messages, and leaves at once: its receiver can begin while the
-sender still copies. The last is for tensors in shared memory."""
+sender still copies. The last is for tensors in shared memory, where a packet for each costs more than it gains while
+they are not much larger."""
 
 _EMPTY: Final = b"\xdc\x00\x00"  # array16 of n messages; n is written when the packet leaves
 _COUNT: Final = struct.Struct(">H")
@@ -74,7 +75,7 @@ class Packet:
     def full(self) -> bool:
         return (
             self.nbytes >= FULL_BYTES
-            or self.lent >= FULL_LENT_BYTES
+            or (self.lent >= FULL_LENT_BYTES and (self.count > 1 or self.lent >= 2 * FULL_LENT_BYTES))
             or len(self.frames) >= FULL_FRAMES
             or self.count >= FULL_COUNT
         )

@@ -6,7 +6,7 @@ Bounds, without which a peer that stops reading would fill our memory:
 """
 
 from collections import deque
-from typing import ClassVar, Final, Protocol
+from typing import Final, Protocol
 
 from omnipipe.wire.codec import Packet, PacketEncoder
 from omnipipe.wire.messages import Message
@@ -14,13 +14,15 @@ from omnipipe.wire.port import Peer
 from omnipipe.wire.shm.loan import Offer
 from omnipipe.wire.tensors import Buffer
 
-__all__ = ["OUTBOX_BYTES", "OUTBOX_MESSAGES", "REPORT_BYTES", "WINDOW_BYTES", "Connection", "Link", "cost"]
+__all__ = ["CLEAN", "OUTBOX_BYTES", "OUTBOX_MESSAGES", "REPORT_BYTES", "WINDOW_BYTES", "Connection", "Link", "cost"]
 
 WINDOW_BYTES: Final = 64 << 20
 OUTBOX_BYTES: Final = 64 << 20
 OUTBOX_MESSAGES: Final = 1 << 16
 REPORT_BYTES: Final = 8 << 20
 """Read since the last Beat: enough for the next Beat to go at once, so that the window does not wait for its time."""
+CLEAN: Final = 2
+"""The rank (see `outgoing`) of a connection with nothing to flush."""
 _FRAME_COST: Final = 64
 
 
@@ -44,9 +46,6 @@ class Link(Protocol):
 
 class Connection:
     """`link` moves the bytes; the `hub` decides."""
-
-    CLEAN: ClassVar = 3
-    """The rank of a connection with nothing to flush."""
 
     __slots__ = (
         "_open",
@@ -90,8 +89,7 @@ class Connection:
         self.reported = 0
         self.offers: deque[Offer] = deque()
         """Loans of shared memory that were sent and perhaps not taken yet."""
-        self.rank = self.CLEAN
-        """How urgent what waits is; see `outgoing`."""
+        self.rank = CLEAN
         self._open: Packet | None = None
 
     @property

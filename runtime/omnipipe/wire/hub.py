@@ -104,14 +104,13 @@ class Hub:
             self.give_up(connection, "stalled")
             raise PeerLost(f"{peer.name} is stalled: more than {OUTBOX_BYTES >> 20} MiB or too many messages wait")
         full = connection.add(self.encoder, message)
-        self.outgoing.add(connection, type(message), self.now)
+        self.outgoing.add(connection, type(message))
         if full:
             self._flush(connection)
             self._on_event()  # the send may have swallowed a wake-up
 
-    def flush(self, *, all_of_it: bool) -> None:
-        """What is due, or what is not due yet as well."""
-        for connection in self.outgoing.take(self.now, all_of_it=all_of_it):
+    def flush(self) -> None:
+        for connection in self.outgoing.take():
             if connection.peer in self.connections:
                 self._flush(connection)
         if self.memory is not None:
@@ -165,7 +164,7 @@ class Hub:
     def _beaten(self, connection: Connection, beat: Message) -> None:
         assert isinstance(beat, Beat)
         if connection.acknowledge(beat.received):
-            self.outgoing.add(connection, Beat, self.now)  # its window may have opened
+            self.outgoing.add(connection, Beat)  # its window may have opened
         if connection.dialled:
             self.events.append(Received(connection.peer, beat))
 

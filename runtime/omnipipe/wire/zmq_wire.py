@@ -8,7 +8,6 @@
 `listener` and `dialler` own the sockets, `hub` the connections; here is only the loop and what keeps time.
 """
 
-import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -99,8 +98,8 @@ class ZmqWire:
         self._hub.send(peer, message)
 
     def flush(self) -> None:
-        if self._hub.outgoing.is_due(math.inf):
-            self._hub.flush(all_of_it=True)
+        if self._hub.outgoing:
+            self._hub.flush()
             self._waiter.wake()  # the sends may have swallowed the sign that something came: let the next poll look
 
     def poll(self, timeout_s: float) -> list[Event]:
@@ -115,10 +114,7 @@ class ZmqWire:
         while True:
             wait_s = 0.0
             if not (hub.events or waiter.woken or self._unfinished):
-                until = min(deadline, self._next_tick)
-                if hub.outgoing.has_lazy:
-                    until = min(until, hub.outgoing.lazy_at)
-                wait_s = max(0.0, until - now)
+                wait_s = max(0.0, min(deadline, self._next_tick) - now)
             ready = waiter.wait(wait_s)
             before, now = now, self._clock()
             hub.now = now
@@ -133,7 +129,7 @@ class ZmqWire:
             if hub.events or waiter.woken or now >= deadline:
                 break
         waiter.woken = self._polling = False
-        if self._unfinished or hub.outgoing.is_due(now):
+        if self._unfinished or hub.outgoing:
             waiter.wake()
         self._polled = now
         events, hub.events = hub.events, []
@@ -164,7 +160,7 @@ class ZmqWire:
         if self._closed:
             return
         self._closed = True
-        self._hub.flush(all_of_it=True)
+        self._hub.flush()
         for dialler in self._dialled.values():
             dialler.close(_LINGER_S)
         if self._listener is not None:
@@ -195,8 +191,8 @@ class ZmqWire:
 
     def _settle(self) -> None:
         """Sends what is queued, then looks again at every socket that was sent on: a send may swallow a wake-up."""
-        if self._hub.outgoing.is_due(self._hub.now):
-            self._hub.flush(all_of_it=False)
+        if self._hub.outgoing:
+            self._hub.flush()
         if self._listener is not None and self._listener.touched:
             self._listener.look_again()
         for dialler in self._dialled.values():

@@ -268,8 +268,10 @@ async def test_each_request_ends_once_while_stages_die(plan: Plan, fleet: Fleet)
             await asyncio.sleep(0.5)
             victim = rng.choice(fleet.addresses())
             fleet.kill(victim)
-            await asyncio.sleep(0.1)
-            fleet.start(victim)
+            try:
+                await asyncio.sleep(0.1)
+            finally:  # also when the test is over just then: it waits for all of them
+                fleet.start(victim)
 
     async with connected(plan) as coordinator:
         reaping = asyncio.create_task(reaper())

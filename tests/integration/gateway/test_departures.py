@@ -5,11 +5,13 @@ import json
 import socket
 
 import pytest
-from tests.integration.gateway.serving import eventually, fake_served, sample, serving
+from tests.integration.gateway.serving import DEADLINE_S, eventually, fake_served, sample, serving
 from tests.integration.gateway.wire import connected, post
 
 from omnipipe.coordinator.fake import Script, text_script
 from omnipipe.coordinator.flight import OmniRequest, Piece
+from omnipipe.gateway.app import create_app
+from omnipipe.gateway.exchange import Message
 from omnipipe.gateway.settings import GatewaySettings
 from omnipipe.observe.metrics import Registry
 
@@ -45,6 +47,40 @@ async def test_a_client_that_leaves_before_admission_is_not_admitted() -> None:
             await eventually(lambda: fake.submitted, "the request waits for admission")
         await eventually(lambda: _left(running.registry) == 1, "the departure is noticed")
     assert fake.flights == []
+
+
+async def test_a_client_that_leaves_after_a_large_body_is_noticed_too() -> None:
+    served, fake = fake_served([60.0])
+    async with serving([served]) as running:
+        async with connected(running) as connection:
+            await connection.send(chat(user="x" * 1_000_000))
+            await eventually(lambda: fake.flights, "the request is on its way")
+        await eventually(lambda: fake.flights[0].end == "closed", "the request is freed")
+
+
+async def test_a_client_that_leaves_is_noticed_under_any_asgi_server() -> None:
+    """Without what our own server says of connections, `receive` has to tell."""
+    served, fake = fake_served([60.0])
+    app = create_app([served], GatewaySettings(access_log=False))
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "x"}]}).encode()
+    left = asyncio.Event()
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody is there to be sent to")
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        group.create_task(app(scope, receive, send))  # type: ignore[arg-type]  # an ASGI app is a coroutine function
+        await eventually(lambda: fake.flights, "the request is on its way")
+        left.set()
+    assert fake.flights[0].end == "closed"
 
 
 async def test_all_choices_of_a_client_that_leaves_are_freed() -> None:

@@ -42,17 +42,13 @@ encode = msgspec.json.Encoder().encode
 class Tally:
     """How one choice ended, and how much of what it brought."""
 
-    __slots__ = ("_usages", "audio_pieces", "finish_reason", "text_pieces")
+    __slots__ = ("audio_pieces", "finish_reason", "text_pieces", "usage")
 
     def __init__(self) -> None:
         self.text_pieces = 0
         self.audio_pieces = 0
         self.finish_reason: FinishReason = "stop"
-        self._usages: list[Usage] = []
-
-    @property
-    def usage(self) -> Usage | None:
-        return merged(self._usages)
+        self.usage: Usage | None = None
 
     def end(self, output: str, meta: dict[str, Value] | None) -> None:
         """An output's last piece. The text says why it ended; where there is none, the sound does."""
@@ -65,7 +61,7 @@ class Tally:
             self.finish_reason = cast(FinishReason, reason)
         usage = usage_of(meta)
         if usage is not None:
-            self._usages.append(usage)
+            self.usage = usage if self.usage is None else merged(self.usage, usage)
 
 
 class ChoiceWriter(Protocol):
@@ -112,6 +108,11 @@ class TextWriter:
 
     def frames(self, pieces: Sequence[Piece]) -> bytes:
         before, after = self._before, self._after
+        if len(pieces) == 1:
+            piece = pieces[0]
+            if type(piece.value) is str and piece.value and not piece.last:  # nearly always: a token a step
+                self.tally.text_pieces += 1
+                return b"".join((before, encode(piece.value), after))
         parts: list[bytes] = []
         for piece in pieces:
             if piece.value:

@@ -1,7 +1,5 @@
 """POST /v1/chat/completions: from the body to an order."""
 
-import os
-
 from omnipipe.errors import RequestError
 from omnipipe.families.requests import AudioOptions, TextRequest
 from omnipipe.gateway.openai.answer import AUDIO, TEXT
@@ -11,6 +9,7 @@ from omnipipe.gateway.openai.fields import CHAT_FIELDS
 from omnipipe.gateway.openai.messages import neutral_messages
 from omnipipe.gateway.openai.order import Limits, Order, check_choices, invalid, omni_requests, wants_usage
 from omnipipe.gateway.openai.sound import FORMATS
+from omnipipe.gateway.request_ids import unique
 from omnipipe.gateway.served import Served
 
 __all__ = ["chat_order"]
@@ -28,14 +27,14 @@ def chat_order(
     audio = _audio(body, served, AUDIO in outputs)
     prompt = TextRequest("chat", neutral_messages(body.messages), outputs, audio, options)
     requests = omni_requests(body, served, request_id, [prompt], per_prompt, limits)
-    unique = os.urandom(12).hex()
+    name = unique()
     answer = ChatAnswer(
-        id=f"chatcmpl-{unique}",
+        id=f"chatcmpl-{name}",
         created=now_s,
         model=served.name,
         choices_per_prompt=per_prompt,
         include_usage=include_usage,
-        audio=AudioWriting(f"audio_{unique}", audio.format, served.requests.sample_rate_hz) if audio else None,
+        audio=AudioWriting(f"audio_{name}", audio.format, served.requests.sample_rate_hz) if audio else None,
     )
     return Order(served, requests, answer, bool(body.stream))
 

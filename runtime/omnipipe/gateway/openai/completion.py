@@ -1,13 +1,12 @@
 """POST /v1/completions: from the body to an order."""
 
-import os
-
 from omnipipe.families.requests import Message, Part, TextRequest
 from omnipipe.gateway.openai.answer import TEXT
 from omnipipe.gateway.openai.completion_answer import CompletionAnswer, CompletionWriter
 from omnipipe.gateway.openai.completion_request import CompletionRequest, Prompt
 from omnipipe.gateway.openai.fields import COMPLETION_FIELDS, unsupported
 from omnipipe.gateway.openai.order import Limits, Order, check_choices, invalid, omni_requests, wants_usage
+from omnipipe.gateway.request_ids import unique
 from omnipipe.gateway.served import Served
 
 __all__ = ["completion_order"]
@@ -28,7 +27,7 @@ def completion_order(
     ]
     requests = omni_requests(body, served, request_id, prompts, per_prompt, limits)
     answer = CompletionAnswer(
-        id=f"cmpl-{os.urandom(12).hex()}",
+        id=f"cmpl-{unique()}",
         created=now_s,
         model=served.name,
         echoes=[text if body.echo else "" for text in texts for _ in range(per_prompt)],

@@ -1,6 +1,6 @@
 """Token counts as the stages report them, summed for one answer."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
@@ -26,23 +26,21 @@ def usage_of(meta: dict[str, Value]) -> Usage | None:
     return Usage(prompt, completion, prompt + completion)
 
 
-def merged(outputs: Iterable[Usage]) -> Usage | None:
-    """Several outputs of one request: they share its prompt, each adds what it made."""
-    found = list(outputs)
-    if not found:
-        return None
-    prompt = max(usage.prompt_tokens for usage in found)
-    completion = sum(usage.completion_tokens for usage in found)
+def merged(one: Usage, other: Usage) -> Usage:
+    """Two outputs of one request: they share its prompt, each adds what it made."""
+    prompt = max(one.prompt_tokens, other.prompt_tokens)
+    completion = one.completion_tokens + other.completion_tokens
     return Usage(prompt, completion, prompt + completion)
 
 
-def total(choices: Iterable[Usage | None], per_prompt: int) -> Usage | None:
+def total(choices: Sequence[Usage | None], per_prompt: int) -> Usage | None:
     """All choices of one answer, `per_prompt` of them to each prompt, which counts once. None when any is unknown:
     a sum with a hole in it would be a lie."""
-    found = [usage for usage in choices if usage is not None]
-    known = list(choices)
-    if not known or len(found) != len(known):
+    if len(choices) == 1:
+        return choices[0]
+    known = [usage for usage in choices if usage is not None]
+    if len(known) != len(choices):
         return None
-    prompt = sum(usage.prompt_tokens for usage in found[::per_prompt])
-    completion = sum(usage.completion_tokens for usage in found)
+    prompt = sum(usage.prompt_tokens for usage in known[::per_prompt])
+    completion = sum(usage.completion_tokens for usage in known)
     return Usage(prompt, completion, prompt + completion)
