@@ -10,6 +10,7 @@ __all__ = [
     "GatewayArgs",
     "GatewayOptions",
     "GraphArgs",
+    "KeysArgs",
     "NurseryArgs",
     "PlanArgs",
     "ProcessOptions",
@@ -75,6 +76,11 @@ class FamiliesArgs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeysArgs:
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileArgs:
     folder: Path
     request: str | None
@@ -111,5 +117,14 @@ class NurseryArgs:
 
 
 Arguments = (
-    ServeArgs | ValidateArgs | PlanArgs | GraphArgs | ProfileArgs | FamiliesArgs | StageArgs | GatewayArgs | NurseryArgs
+    ServeArgs
+    | ValidateArgs
+    | PlanArgs
+    | GraphArgs
+    | ProfileArgs
+    | FamiliesArgs
+    | KeysArgs
+    | StageArgs
+    | GatewayArgs
+    | NurseryArgs
 )

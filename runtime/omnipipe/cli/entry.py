@@ -10,6 +10,7 @@ from omnipipe.cli.arguments import (
     FamiliesArgs,
     GatewayArgs,
     GraphArgs,
+    KeysArgs,
     NurseryArgs,
     PlanArgs,
     ProfileArgs,
@@ -72,6 +73,10 @@ def _run(args: Arguments, environment: Environment) -> int:
             from omnipipe.cli import show
 
             return show.run(args)
+        case KeysArgs():
+            from omnipipe.cli import keys
+
+            return keys.run(args)
         case ProfileArgs():
             from omnipipe.cli import profile
 

@@ -12,6 +12,7 @@ from omnipipe.cli.arguments import (
     GatewayArgs,
     GatewayOptions,
     GraphArgs,
+    KeysArgs,
     NurseryArgs,
     PlanArgs,
     ProcessOptions,
@@ -44,6 +45,8 @@ def parse(argv: Sequence[str]) -> Arguments:
             return GraphArgs(file=given.file, format=given.format)
         case "families":
             return FamiliesArgs()
+        case "keys":
+            return KeysArgs(folder=given.folder)
         case "profile":
             return ProfileArgs(folder=given.folder, request=given.request)
         case "stage":
@@ -139,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     profile = command("profile", "Show where the time of requests went, from a folder of --events-dir.")
     profile.add_argument("folder", type=Path, metavar="DIR")
     profile.add_argument("--request", metavar="ID", help="show this request alone, event by event")
+
+    keys = command("keys", "Make the keys that encrypt the wire (CURVE) in a new folder.")
+    keys.add_argument("folder", type=Path, metavar="DIR")
 
     command("families", "List the model families that are installed, with their stages.")
 

@@ -7,6 +7,7 @@ import pytest
 
 from omnipipe.cli import main
 from omnipipe.spec.plan import Plan
+from omnipipe.wire.curve import load_keys
 
 ROOT = Path(__file__).parents[3]
 BROKEN = ROOT / "tests" / "unit" / "spec" / "broken"
@@ -106,3 +107,13 @@ def test_debug_shows_where(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert code == 1
     assert err.startswith("Traceback ")
     assert err.endswith("omnipipe: cannot read missing.yaml: no such file or directory\n")
+
+
+def test_keys_are_private_loadable_and_never_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    assert run(capsys, "keys", folder)[0] == 0
+    made = load_keys(folder)
+    assert made.server_secret and {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    code, _, err = run(capsys, "keys", folder)
+    assert (code, err) == (1, f"omnipipe: {folder}/server.pub exists: keys are never overwritten\n")
+    assert load_keys(folder) == made
