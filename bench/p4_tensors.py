@@ -30,8 +30,8 @@ __all__ = ["rows"]
 
 KIB: Final = 1 << 10
 SIZES: Final = (4 * KIB, 1 << 20, 4 << 20, 64 << 20)
-COUNTS: Final = {4 * KIB: 400, 1 << 20: 100, 4 << 20: 40, 64 << 20: 8}
-INLINE_COUNTS: Final = {4 * KIB: 400, 1 << 20: 25, 4 << 20: 10, 64 << 20: 1}
+COUNTS: Final = {4 * KIB: 1000, 1 << 20: 400, 4 << 20: 100, 64 << 20: 8}
+INLINE_COUNTS: Final = {4 * KIB: 1000, 1 << 20: 25, 4 << 20: 10, 64 << 20: 1}
 GOALS: Final = {1 << 20: 0.6, 4 << 20: 0.8, 64 << 20: 0.9}
 REGION: Final = 256 << 20
 WINDOW: Final = 8

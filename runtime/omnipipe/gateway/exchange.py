@@ -14,6 +14,7 @@ from omnipipe.gateway.errors import STATUS, envelope, error_headers
 
 __all__ = [
     "CLIENT_LEFT_STATUS",
+    "CONNECTION_KEY",
     "ASGIApp",
     "ClientLeft",
     "Connection",

@@ -132,14 +132,20 @@ def test_leaks_by_fixture(wide):
 
 UNIT = """
 import socket
+import time
 import pytest
 
 def test_opens_a_socket():
     with socket.socket() as one, pytest.raises(RuntimeError, match="opens no sockets"):
         one.bind(("127.0.0.1", 0))
 
-def test_has_two_seconds(request):
-    assert request.node.get_closest_marker("timeout").args == (2.0,)
+def test_cannot_hang(request):
+    assert request.node.get_closest_marker("timeout").args == (30.0,)
+
+def test_computes_too_long():
+    end = time.process_time() + 2.05
+    while time.process_time() < end:
+        pass
 """
 
 
@@ -182,13 +188,17 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("test_leaks_folder", "forgotten-"),
         ("test_leaks_by_fixture", "taken by fixture 'wide'"),
         ("test_is_skipped", "skipped, which CI does not allow"),
+        ("test_computes_too_long", "a unit test computes for at most 2 s"),
     ],
 )
 def test_a_leak_fails_its_test(outcomes: dict[str, str], test: str, words: str) -> None:
     assert words in outcomes[test]
 
 
+GUILTY = ("test_is_skipped", "test_computes_too_long")
+
+
 def test_nothing_else_fails(outcomes: dict[str, str]) -> None:
-    innocent = {name: said for name, said in outcomes.items() if "leaks" not in name and name != "test_is_skipped"}
+    innocent = {name: said for name, said in outcomes.items() if "leaks" not in name and name not in GUILTY}
     assert len(innocent) == 11
     assert {name: said for name, said in innocent.items() if said} == {}
