@@ -263,7 +263,10 @@ def read_events(folder: Path, request_ids: Iterable[str]) -> dict[str, list[dict
     """What every process noted of these requests."""
     found: dict[str, list[dict[str, Any]]] = {request_id: [] for request_id in request_ids}
     for path in folder.glob("events_*.jsonl"):
-        lines = path.read_bytes().splitlines()
+        text = path.read_bytes()
+        lines = text[: text.rfind(b"\n") + 1].splitlines()  # a line may be half written
+        if not lines:
+            continue
         head = json.loads(lines[0])
         for line in lines[1:]:
             event = json.loads(line)
