@@ -20,6 +20,11 @@ async def read_body(exchange: Exchange, *, limit: int, timeout_s: float) -> byte
     declared = exchange.content_length
     if declared.isdigit() and int(declared[:20]) > limit:
         raise TooLarge(limit)
+    body = None if exchange.connection is None else exchange.connection.whole_body()
+    if body is not None:
+        if len(body) > limit:
+            raise TooLarge(limit)
+        return body
     with _Deadline(timeout_s):
         return await _read(exchange, limit)
 

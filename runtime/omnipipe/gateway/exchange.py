@@ -64,6 +64,9 @@ class Connection(Protocol):
 
     def unwatch(self) -> None: ...
 
+    def whole_body(self) -> bytes | None:
+        """The request's body, when all of it is there already; None: ask `receive`."""
+
     def write_body(self, data: bytes) -> bool:
         """A part of an event stream's body, without a coroutine and the checks of a general server. False: not now,
         or not on this connection; then it goes through `send`."""

@@ -45,21 +45,17 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
             if len(self.connections) > settings.max_connections:
                 self._refuse(RequestError(ErrorKind.UNAVAILABLE, "This server has too many connections open."))
                 return
-            self._await_head()
+            self._head_timer = self.loop.call_later(settings.header_timeout_s, self._head_is_late)
 
         def data_received(self, data: bytes) -> None:
             if self._refused:
                 return
             before = self.cycle
-            if self._head_timer is None and (before is None or before.response_complete):
-                self._await_head()
             super().data_received(data)
-            if self.cycle is not before:
+            if self.cycle is not before:  # nearly always: a head comes in one piece
                 self._have_head()
-            elif self._head_timer is not None:
-                self._head_bytes += len(data)
-                if self._head_bytes > _MAX_HEAD_BYTES:
-                    self._refuse(RequestError(ErrorKind.INVALID, "The request's headers are too large."))
+            elif before is None or before.response_complete:
+                self._await_rest_of_head(len(data))
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._have_head()
@@ -78,6 +74,14 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         def unwatch(self) -> None:
             self._on_lost = None
 
+        def whole_body(self) -> bytes | None:
+            cycle = self.cycle
+            if cycle.more_body or self.pipeline or self._lost:
+                return None
+            body = bytes(cycle.body)
+            cycle.body = bytearray()
+            return body
+
         def write_body(self, data: bytes) -> bool:
             if self._lost or self.flow.write_paused or self.pipeline:
                 return False
@@ -89,11 +93,15 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         def send_400_response(self, msg: str) -> None:
             self._refuse(RequestError(ErrorKind.INVALID, msg))
 
-        def _await_head(self) -> None:
-            self._head_bytes = 0
-            self._head_timer = self.loop.call_later(settings.header_timeout_s, self._head_is_late)
+        def _await_rest_of_head(self, nbytes: int) -> None:
+            self._head_bytes += nbytes
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self._refuse(RequestError(ErrorKind.INVALID, "The request's headers are too large."))
+            elif self._head_timer is None and not self._refused:
+                self._head_timer = self.loop.call_later(settings.header_timeout_s, self._head_is_late)
 
         def _have_head(self) -> None:
+            self._head_bytes = 0
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None

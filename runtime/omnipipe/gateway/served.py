@@ -18,17 +18,15 @@ class Served:
     requests: Requests
     outputs: frozenset[str] = field(init=False)
     """What the pipeline can answer with: `text`, `audio`, ..."""
+    name: str = field(init=False)
+    """The model name that answers carry."""
     stage_types: dict[str, str] = field(init=False)
     """Stage name -> the family's stage type."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.plan.gateway.served_names[0])
         object.__setattr__(self, "outputs", frozenset(output.name for output in self.plan.outputs))
         object.__setattr__(self, "stage_types", {stage.name: stage.type or stage.name for stage in self.plan.stages})
-
-    @property
-    def name(self) -> str:
-        """The model name that answers carry."""
-        return self.plan.gateway.served_names[0]
 
 
 class ModelTable:

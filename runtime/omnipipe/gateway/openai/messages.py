@@ -35,10 +35,13 @@ _DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/(?P<format>[A-Za-z0-9.+-]{1,64})(
 
 
 def neutral_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
-    return tuple(_message(message, f"messages[{index}]") for index, message in enumerate(messages))
+    return tuple([_message(message, index) for index, message in enumerate(messages)])
 
 
-def _message(message: ChatMessage, path: str) -> Message:
+def _message(message: ChatMessage, index: int) -> Message:
+    if type(message) is UserMessage and type(message.content) is str:  # most of them, at a third of the cost
+        return Message("user", (Part("text", message.content),), message.name)
+    path = f"messages[{index}]"
     match message:
         case UserMessage():
             return Message("user", _content(message.content, path), message.name)
