@@ -66,7 +66,6 @@ def gateway(args: GatewayArgs, environment: Environment) -> int:
             trust_request_id=options.trust_request_id,
             grace_s=options.grace_s,
             listen_fd=args.listen_fd,
-            lifeline_fd=args.lifeline_fd,
             ready_fd=_ready_fd(args.lifeline_fd),
             curve_dir=args.curve_dir,
             events_dir=args.process.events_dir,
@@ -84,10 +83,11 @@ def gateway(args: GatewayArgs, environment: Environment) -> int:
 def _supervised(run_dir: Path | None, lifeline_fd: int | None) -> Iterator[None]:
     """Until the process proper installs handlers of its own, SIGTERM ends it through the `finally` here."""
     signal.signal(signal.SIGTERM, _exit)
-    folder = RunFolder.join(run_dir) if run_dir is not None else None
-    if lifeline_fd is not None:
-        Lifeline(lifeline_fd, folder)
+    folder = None
     try:
+        folder = RunFolder.join(run_dir) if run_dir is not None else None
+        if lifeline_fd is not None:
+            Lifeline(lifeline_fd, folder)  # it may find the supervisor gone, and end us, at once
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the tidying half-way

@@ -106,7 +106,8 @@ class Coordinator:
     def health(self) -> Health:
         return self._dispatcher.health()
 
-    async def drain(self, grace_s: float) -> None:
+    async def drain(self, grace_s: float) -> bool:
+        finished = True
         self._dispatcher.drain()
         if self.health().in_flight:
             self._idle.clear()
@@ -115,7 +116,9 @@ class Coordinator:
                     await self._idle.wait()
             except TimeoutError:
                 log.warning("%d requests outlived the grace of %g s", self.health().in_flight, grace_s)
+                finished = False
         self._dispatcher.abort_all()
+        return finished
 
     async def close(self) -> None:
         """Ends what still runs, at once, and everything it opened. Idempotent."""

@@ -156,7 +156,7 @@ class FakeCoordinator:
         stages = tuple(StageHealth(stage.name, 1, count, 0, 0) for stage in self._plan.stages)
         return Health(self.ready and not self._draining, self._draining, len(self._live), 0, stages)
 
-    async def drain(self, grace_s: float) -> None:
+    async def drain(self, grace_s: float) -> bool:
         self._draining = True
         try:
             async with asyncio.timeout(grace_s):
@@ -164,6 +164,8 @@ class FakeCoordinator:
         except TimeoutError:
             for flight in list(self._live):
                 flight.fail(RequestError(ErrorKind.UNAVAILABLE, "This server is shutting down.", retry_after_s=1.0))
+            return False
+        return True
 
     def gone(self, flight: FakeFlight) -> None:
         """Called by a flight at its end."""

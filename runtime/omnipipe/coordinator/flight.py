@@ -91,5 +91,6 @@ class ServedPipeline(Protocol):
 
     def health(self) -> Health: ...
 
-    async def drain(self, grace_s: float) -> None:
-        """Admits nothing more, waits for what runs, then cancels the rest (RequestError UNAVAILABLE)."""
+    async def drain(self, grace_s: float) -> bool:
+        """Admits nothing more, waits for what runs, then cancels the rest (RequestError UNAVAILABLE). Whether all of it
+        finished by itself."""

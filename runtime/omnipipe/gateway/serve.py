@@ -1,8 +1,7 @@
-"""The whole life of a gateway process: connect to the stages, listen, say so, drain when told to, end with 0.
+"""The whole life of a gateway process: connect to the stages, listen, say so, drain when told to, end.
 
 SIGTERM, SIGINT      readiness off, nothing more admitted, running requests finish within the grace period
 the same again       stop now
-lifeline at its end  the supervisor is gone: stop now
 """
 
 import asyncio
@@ -28,13 +27,16 @@ from omnipipe.observe.metrics import Registry
 from omnipipe.observe.scrape import scrape_all
 from omnipipe.spec.plan import Plan
 
-__all__ = ["GatewayError", "run_gateway"]
+__all__ = ["CUT_SHORT", "GatewayError", "run_gateway"]
 
 _log = logging.getLogger("omnipipe.gateway")
 
+CUT_SHORT = 4
+"""Exit code, as `omnipipe stage` has it: a second signal, or the grace period was over."""
+
 
 def run_gateway(plans: Sequence[Plan], settings: GatewaySettings) -> int:
-    """Serves until told to stop. The exit code: 0 after an orderly end."""
+    """Serves until told to stop. The exit code: 0 after an orderly end, CUT_SHORT when requests did not finish."""
     with closing(open_listener(settings)) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(plans, settings, listener))
 
@@ -56,12 +58,12 @@ async def _serve(plans: Sequence[Plan], settings: GatewaySettings, listener: soc
         server = Server(app, settings)
         drain = _Drain(pipelines, server, settings.grace_s)
         gc.freeze()  # all that is there by now stays: a full collection need not look through it, tens of ms a time
-        with _told_to_stop(drain, settings.lifeline_fd):
+        with _told_to_stop(drain):
             await server.run_on(listener, lambda: _announce(listener, settings.ready_fd))
             await drain.finished()
     if access_log is not None:
         access_log.flush()
-    return 0
+    return CUT_SHORT if drain.cut_short else 0
 
 
 def _events(settings: GatewaySettings) -> Events:
@@ -98,18 +100,17 @@ class _Drain:
         self._server = server
         self._grace_s = grace_s
         self._task: asyncio.Task[None] | None = None
+        self.cut_short = False
+        """Requests were ended before they were done."""
 
     def on_signal(self) -> None:
         if self._task is None:
             _log.info("draining: running requests have %g s to finish", self._grace_s)
             self._task = asyncio.get_running_loop().create_task(self._drain(self._grace_s))
         else:
-            self.stop_now()
-
-    def stop_now(self) -> None:
-        if self._task is not None:
+            self.cut_short = self.cut_short or any(served.coordinator.health().in_flight for served in self._pipelines)
             self._task.cancel()
-        self._server.stop(now=True)
+            self._server.stop(now=True)
 
     async def finished(self) -> None:
         """Ends the task, if there is one."""
@@ -118,38 +119,22 @@ class _Drain:
 
     async def _drain(self, grace_s: float) -> None:
         async with asyncio.TaskGroup() as group:
-            for served in self._pipelines:
-                group.create_task(served.coordinator.drain(grace_s))
+            drains = [group.create_task(served.coordinator.drain(grace_s)) for served in self._pipelines]
+        self.cut_short = not all(drain.result() for drain in drains)
         self._server.stop(now=False)
 
 
 @contextmanager
-def _told_to_stop(drain: _Drain, lifeline_fd: int | None) -> Iterator[None]:
+def _told_to_stop(drain: _Drain) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.on_signal)
-    if lifeline_fd is not None:
-        loop.add_reader(lifeline_fd, _on_lifeline, lifeline_fd, drain)
     try:
         yield
     finally:
-        if lifeline_fd is not None:
-            loop.remove_reader(lifeline_fd)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)  # the end has begun and is bounded; do not leave it half done
-
-
-def _on_lifeline(fd: int, drain: _Drain) -> None:
-    try:
-        gone = not os.read(fd, 64)
-    except BlockingIOError:
-        return
-    except OSError:
-        gone = True
-    if gone:
-        asyncio.get_running_loop().remove_reader(fd)
-        drain.stop_now()
 
 
 def _announce(listener: socket.socket, ready_fd: int | None) -> None:
@@ -158,7 +143,7 @@ def _announce(listener: socket.socket, ready_fd: int | None) -> None:
     if ready_fd is not None:
         try:
             os.write(ready_fd, b"ready\n")
-        except OSError:  # whoever wanted to know has gone; the lifeline says so, too
+        except OSError:  # whoever wanted to know has gone
             pass
         os.close(ready_fd)
 

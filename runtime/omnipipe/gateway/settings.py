@@ -43,8 +43,6 @@ class GatewaySettings:
 
     grace_s: float = 30.0
     """On SIGTERM, how long running requests may take to finish."""
-    lifeline_fd: int | None = None
-    """End of file on it means that the supervisor is gone: stop at once."""
     ready_fd: int | None = None
     """One line is written to it when the gateway listens, then it is closed."""
 

@@ -95,7 +95,7 @@ class StageLoop:
             _log.warning("stage %s leaves %d requests without their answer", self._router.stage, left)
             self._router.abandon(self._clock())
             self._wire.flush()
-        return ExitCode.CUT_SHORT if left and self._stopping is Stop.NOW else ExitCode.OK
+        return ExitCode.CUT_SHORT if left else ExitCode.OK
 
     def turn(self) -> bool:
         """One cycle. True: it is time to leave."""

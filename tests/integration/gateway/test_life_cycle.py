@@ -98,7 +98,7 @@ async def test_what_outlives_the_grace_period_ends_in_an_error(tmp_path: Path) -
             await in_flight(client, 1)
             gateway.terminate()
             assert (await running).status_code == 503
-        assert await gateway.ended() == 0
+        assert await gateway.ended() == 4
 
 
 @pytest.mark.parametrize("end", ["second signal", "lifeline"])
@@ -116,7 +116,7 @@ async def test_a_second_signal_or_a_dead_supervisor_stops_it_now(tmp_path: Path,
                 gateway.terminate()
                 await unready(client)
                 gateway.process.send_signal(signal.SIGINT)
-            assert await gateway.ended() == 0
+            assert await gateway.ended() == 4
             try:
                 assert (await running).status_code == 503
             except httpx.HTTPError:

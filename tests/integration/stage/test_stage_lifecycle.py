@@ -46,7 +46,7 @@ def test_the_grace_period_ends_and_others_may_run_what_is_left(start: Start, con
     speak.terminate()
     failed = gateway.wait_for(Failed, "long")
     assert (failed.kind, failed.retryable) == (ErrorKind.UNAVAILABLE, True)
-    assert speak.exit_code() == ExitCode.OK
+    assert speak.exit_code() == ExitCode.CUT_SHORT
 
 
 def test_a_second_sigterm_stops_at_once(start: Start, connect: Connect) -> None:
@@ -126,7 +126,7 @@ def test_a_thread_that_is_busy_does_not_keep_the_process(tmp_path: Path, start: 
     gateway.until(lambda: gateway.loads["speak"].step_s > 0, "the step")
     speak.terminate()
     assert gateway.wait_for(Failed, "r1").retryable
-    assert speak.exit_code() == ExitCode.OK
+    assert speak.exit_code() == ExitCode.CUT_SHORT
 
 
 def test_admin_endpoints_on_tcp(start: Start, plan: Plan) -> None:
