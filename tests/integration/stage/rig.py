@@ -104,13 +104,13 @@ class Replica:
         return self.process.wait(DEADLINE_S)
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body; 0 when nobody listens."""
+        """Status and body; 0 when nobody listens, or more wait to be let in than the system allows."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(DEADLINE_S)
                 connection.connect(self.admin.removeprefix("unix:"))
                 return exchange(connection, f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
-        except (FileNotFoundError, ConnectionError):
+        except (FileNotFoundError, ConnectionError, BlockingIOError):
             return 0, ""
 
     def metric(self, name: str, **labels: str) -> float:
