@@ -5,6 +5,7 @@ import schemathesis
 
 @schemathesis.hook
 def map_body(context: schemathesis.HookContext, body: object) -> object:
-    if isinstance(body, dict) and isinstance(body.get("model"), str) and len(body["model"]) % 4 != 3:
-        return {**body, "model": "echo"}
+    model = body.get("model") if isinstance(body, dict) else None
+    if isinstance(body, dict) and isinstance(model, str) and 0 < len(model) <= 64 and len(model) % 4 != 3:
+        return {**body, "model": "echo"}  # one that is wrong by its length stays: it may be what the case is about
     return body
