@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 "${PYTHON:-python3}" -m venv "$fresh/venv"
-"$fresh/venv/bin/python" scripts/requirements.py dev > "$fresh/requirements.txt"
+"$fresh/venv/bin/python" scripts/requirements.py operator gateway stage dev > "$fresh/requirements.txt"
 "$fresh/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$fresh/requirements.txt"
 {
   echo "# Every version this project is built and tested with. Regenerate: make constraints"

@@ -11,7 +11,7 @@ python=${PYTHON:-python3}
 }
 cache=${OMNIPIPE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/omnipipe}
 hash_of() { "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])'; }
-key=$({ cat constraints.txt; "$python" scripts/requirements.py dev; "$python" -c 'import sys; print(sys.version, sys.prefix)'; } | hash_of)
+key=$({ cat constraints.txt; "$python" scripts/requirements.py operator gateway stage dev; "$python" -c 'import sys; print(sys.version, sys.prefix)'; } | hash_of)
 deps=$cache/venv-$key
 mkdir -p "$cache"
 if command -v flock >/dev/null; then # two checkouts may set up at once
@@ -26,7 +26,7 @@ if [ ! -e "$deps/.done" ]; then
     echo "setup: $python has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2
     exit 1
   }
-  "$python" scripts/requirements.py dev > "$deps/requirements.txt"
+  "$python" scripts/requirements.py operator gateway stage dev > "$deps/requirements.txt"
   "$deps/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -r "$deps/requirements.txt"
   touch "$deps/.done"
 fi
