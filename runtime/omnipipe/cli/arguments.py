@@ -104,6 +104,7 @@ class GatewayArgs:
     plans: tuple[Path, ...]
     listen_fd: int | None
     stage_admin: tuple[str, ...]
+    lame_duck_s: float
     curve_dir: Path | None
     run_dir: Path | None
     lifeline_fd: int | None

@@ -68,6 +68,7 @@ def parse(argv: Sequence[str]) -> Arguments:
                 plans=tuple(given.plans),
                 listen_fd=given.listen_fd,
                 stage_admin=tuple(given.stage_admin),
+                lame_duck_s=given.lame_duck_s,
                 curve_dir=given.curve_dir,
                 run_dir=given.run_dir,
                 lifeline_fd=given.lifeline_fd,
@@ -169,6 +170,12 @@ def _parser() -> argparse.ArgumentParser:
         default=(),
         metavar="ADDRESS",
         help="admin addresses of stages on this machine, whose metrics /metrics shows too",
+    )
+    gateway.add_argument(
+        "--lame-duck-s",
+        type=_seconds,
+        default=0.0,
+        help="on a stop, time to go on serving while /readyz says no, so that load balancers hear of it (default: 0)",
     )
     gateway.add_argument("--listen-fd", type=_count, help="descriptor of a socket that listens already")
     _add_gateway(gateway)

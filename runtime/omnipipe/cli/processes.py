@@ -71,6 +71,7 @@ def gateway(args: GatewayArgs, environment: Environment) -> int:
             events_dir=args.process.events_dir,
             events_of_all=args.process.events_of == "all",
             stage_admin=args.stage_admin,
+            lame_duck_s=args.lame_duck_s,
         )
         plans = [_read_plan(path) for path in args.plans]
         try:

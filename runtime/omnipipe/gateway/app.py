@@ -25,9 +25,9 @@ from omnipipe.gateway.openai.completion import completion_order
 from omnipipe.gateway.openai.completion_request import CompletionRequest
 from omnipipe.gateway.openapi import describe
 from omnipipe.gateway.routes import Scrape, make_router
-from omnipipe.gateway.served import ModelTable, Served
+from omnipipe.gateway.served import Leaving, ModelTable, Served
 from omnipipe.gateway.settings import GatewaySettings
-from omnipipe.observe.metrics import GatewayMetrics, Registry
+from omnipipe.observe.metrics import GatewayMetrics, PipelineLabels, Registry
 
 __all__ = ["create_app"]
 
@@ -39,14 +39,16 @@ def create_app(
     registry: Registry | None = None,
     scrape: Scrape | None = None,
     access_log: AccessLog | None = None,
+    leaving: Leaving | None = None,
 ) -> ASGIApp:
     """An application that answers for `pipelines`. Of `settings` it takes what is about requests, not processes.
 
     `registry` gets the gateway's metrics and is what `/metrics` shows, unless `scrape` shows something else. Whoever
-    gives an `access_log` flushes it at the end.
+    gives an `access_log` flushes it at the end. `leaving`: what the process's own end is told to.
     """
     registry = registry or Registry()
-    metrics = GatewayMetrics(registry)
+    owners = {one.name: PipelineLabels(one.plan.namespace, one.plan.pipeline, one.plan.revision) for one in pipelines}
+    metrics = GatewayMetrics(registry, owners)
     models = ModelTable(pipelines)
     keys = KeyRing.load(settings.api_keys, settings.api_keys_file)
     framework = _framework()
@@ -58,7 +60,7 @@ def create_app(
     async def render() -> bytes:
         return registry.render()
 
-    framework.include_router(make_router(models, scrape or render, document, int(time.time())))
+    framework.include_router(make_router(models, leaving or Leaving(), scrape or render, document, int(time.time())))
     hot: list[HotRoute[Any, Any]] = [
         HotRoute("/v1/chat/completions", ChatCompletionRequest, chat_order, models, settings, metrics),
         HotRoute("/v1/completions", CompletionRequest, completion_order, models, settings, metrics),

@@ -1,6 +1,7 @@
 """The routes that may take their time: models, health and probes, metrics, the API's own description."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import yaml
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 from omnipipe.coordinator.flight import Health
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS
-from omnipipe.gateway.served import ModelTable, Served
+from omnipipe.gateway.served import Leaving, ModelTable, Served
 from omnipipe.observe.metrics import CONTENT_TYPE
 
 __all__ = ["Scrape", "make_router"]
@@ -75,11 +76,11 @@ class Alive(BaseModel):
     status: Literal["live", "ready"]
 
 
-def make_router(models: ModelTable, scrape: Scrape, document: Document, started_s: int) -> APIRouter:
+def make_router(models: ModelTable, leaving: Leaving, scrape: Scrape, document: Document, started_s: int) -> APIRouter:
     """`started_s`: when this gateway began to serve its models, in seconds since 1970."""
     router = APIRouter()
     _add_models(router, models, started_s)
-    _add_health(router, models)
+    _add_health(router, models, leaving)
     _add_documents(router, scrape, document)
     return router
 
@@ -103,15 +104,19 @@ def _add_models(router: APIRouter, models: ModelTable, started_s: int) -> None:
         return described(model)
 
 
-def _add_health(router: APIRouter, models: ModelTable) -> None:
+def _add_health(router: APIRouter, models: ModelTable, leaving: Leaving) -> None:
+    def reports() -> list[tuple[Served, Health]]:
+        found = [(served, served.coordinator.health()) for served in models.pipelines]
+        return [(served, replace(health, draining=health.draining or leaving.begun)) for served, health in found]
+
     @router.get(
         "/health", operation_id="health", tags=["health"],
         responses={503: {"model": UnhealthyReport, "description": "Not ready, or draining"}},
     )  # fmt: skip
     async def health(response: Response) -> HealthReport | UnhealthyReport:
         """Every pipeline and stage in detail."""
-        reports = [(served, served.coordinator.health()) for served in models.pipelines]
-        pipelines = [_report(served, health) for served, health in reports]
+        found = reports()
+        pipelines = [_report(served, health) for served, health in found]
         if all(report.ready for report in pipelines):
             return HealthReport(status="ready", pipelines=pipelines)
         draining = any(report.draining for report in pipelines)
@@ -121,7 +126,7 @@ def _add_health(router: APIRouter, models: ModelTable) -> None:
         return UnhealthyReport(
             status="draining" if draining else "not_ready",
             pipelines=pipelines,
-            error=Problem(message=_unready(reports), type=row.type, param=None, code=row.code),
+            error=Problem(message=_unready(found), type=row.type, param=None, code=row.code),
         )
 
     @router.get("/livez", operation_id="livez", tags=["health"])
@@ -132,9 +137,9 @@ def _add_health(router: APIRouter, models: ModelTable) -> None:
     @router.get("/readyz", operation_id="readyz", tags=["health"])
     async def readyz() -> Alive:
         """Every stage of every pipeline can take a request; 503 otherwise, and while draining."""
-        reports = [(served, served.coordinator.health()) for served in models.pipelines]
-        if not all(health.ready and not health.draining for _, health in reports):
-            raise RequestError(ErrorKind.UNAVAILABLE, _unready(reports))
+        found = reports()
+        if not all(health.ready and not health.draining for _, health in found):
+            raise RequestError(ErrorKind.UNAVAILABLE, _unready(found))
         return Alive(status="ready")
 
 

@@ -1,6 +1,7 @@
 """The whole life of a gateway process: connect to the stages, listen, say so, drain when told to, end.
 
-SIGTERM, SIGINT      readiness off, nothing more admitted, running requests finish within the grace period
+SIGTERM, SIGINT      readiness off; after the lame-duck time nothing more admitted, running requests finish within
+                     the grace period
 the same again       stop now
 """
 
@@ -19,7 +20,7 @@ from omnipipe.families.registry import find_family, load_requests
 from omnipipe.gateway.access_log import AccessLog
 from omnipipe.gateway.app import create_app
 from omnipipe.gateway.routes import Scrape
-from omnipipe.gateway.served import Served
+from omnipipe.gateway.served import Leaving, Served
 from omnipipe.gateway.server import GatewayError, Server, open_listener
 from omnipipe.gateway.settings import GatewaySettings
 from omnipipe.observe.events import EventLog, Events, NoEvents
@@ -48,15 +49,17 @@ async def _serve(plans: Sequence[Plan], settings: GatewaySettings, listener: soc
     async with AsyncExitStack() as stack:
         stack.callback(events.close)
         pipelines = [await stack.enter_async_context(_served(plan, settings, registry, events)) for plan in plans]
+        leaving = Leaving()
         app = create_app(
             pipelines,
             settings,
             registry=registry,
             scrape=_scraper(registry, settings.stage_admin),
             access_log=access_log,
+            leaving=leaving,
         )
         server = Server(app, settings)
-        drain = _Drain(pipelines, server, settings.grace_s)
+        drain = _Drain(pipelines, server, leaving, settings)
         gc.freeze()  # all that is there by now stays: a full collection need not look through it, tens of ms a time
         with _told_to_stop(drain):
             await server.run_on(listener, lambda: _announce(listener, settings.ready_fd))
@@ -95,18 +98,22 @@ async def _served(plan: Plan, settings: GatewaySettings, registry: Registry, eve
 class _Drain:
     """The way from serving to stopped, in one task."""
 
-    def __init__(self, pipelines: Sequence[Served], server: Server, grace_s: float) -> None:
+    def __init__(
+        self, pipelines: Sequence[Served], server: Server, leaving: Leaving, settings: GatewaySettings
+    ) -> None:
         self._pipelines = pipelines
         self._server = server
-        self._grace_s = grace_s
+        self._leaving = leaving
+        self._lame_duck_s = settings.lame_duck_s
+        self._grace_s = settings.grace_s
         self._task: asyncio.Task[None] | None = None
         self.cut_short = False
         """Requests were ended before they were done."""
 
     def on_signal(self) -> None:
         if self._task is None:
-            _log.info("draining: running requests have %g s to finish", self._grace_s)
-            self._task = asyncio.get_running_loop().create_task(self._drain(self._grace_s))
+            self._leaving.begun = True
+            self._task = asyncio.get_running_loop().create_task(self._drain())
         else:
             self.cut_short = self.cut_short or any(served.coordinator.health().in_flight for served in self._pipelines)
             self._task.cancel()
@@ -117,9 +124,15 @@ class _Drain:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    async def _drain(self, grace_s: float) -> None:
+    async def _drain(self) -> None:
+        if self._lame_duck_s:
+            _log.info("leaving: not ready any more, serving for another %g s", self._lame_duck_s)
+            self._server.part_after_answers()
+            await asyncio.sleep(self._lame_duck_s)
+            self._server.part()
+        _log.info("draining: running requests have %g s to finish", self._grace_s)
         async with asyncio.TaskGroup() as group:
-            drains = [group.create_task(served.coordinator.drain(grace_s)) for served in self._pipelines]
+            drains = [group.create_task(served.coordinator.drain(self._grace_s)) for served in self._pipelines]
         self.cut_short = not all(drain.result() for drain in drains)
         self._server.stop(now=False)
 

@@ -8,7 +8,7 @@ from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.requests import Requests
 from omnipipe.spec.plan import Plan
 
-__all__ = ["ModelTable", "Served"]
+__all__ = ["Leaving", "ModelTable", "Served"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,13 @@ class Served:
         object.__setattr__(self, "name", self.plan.gateway.served_names[0])
         object.__setattr__(self, "outputs", frozenset(output.name for output in self.plan.outputs))
         object.__setattr__(self, "stage_types", {stage.name: stage.type or stage.name for stage in self.plan.stages})
+
+
+@dataclass(slots=True)
+class Leaving:
+    """Whether this gateway has been told to stop: from then on it is not ready, though it may still serve."""
+
+    begun: bool = False
 
 
 class ModelTable:

@@ -61,6 +61,16 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def part_after_answers(self) -> None:
+        """From now on each answer is its connection's last and says so: whoever asks again comes in elsewhere."""
+        self.config.encoded_headers.append((b"connection", b"close"))  # of each second's default headers
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+
+    def part(self) -> None:
+        """Hangs up on who asks nothing just now, and on the others when they have their answers."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
     def stop(self, *, now: bool) -> None:
         self.should_exit = True
         self.force_exit = self.force_exit or now

@@ -43,6 +43,9 @@ class GatewaySettings:
 
     grace_s: float = 30.0
     """On SIGTERM, how long running requests may take to finish."""
+    lame_duck_s: float = 0.0
+    """On SIGTERM, how long everything is still served while /readyz says no, before nothing new is admitted: behind a
+    load balancer, which hears of an end only some seconds later. 0 on one machine, where nobody needs to hear."""
     ready_fd: int | None = None
     """One line is written to it when the gateway listens, then it is closed."""
 

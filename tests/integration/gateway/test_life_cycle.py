@@ -88,6 +88,26 @@ async def test_sigterm_lets_running_requests_finish_and_admits_no_more(tmp_path:
         assert await gateway.ended() == 0
 
 
+async def test_a_lame_duck_serves_everybody_and_sends_them_elsewhere(tmp_path: Path) -> None:
+    plan = echo_plan(tmp_path)
+    async with echo_stages(plan, tmp_path), gateway_process(tmp_path, "--lame-duck-s", "3") as gateway:
+        await gateway.is_listening()
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=DEADLINE_S) as client:
+            await until_ready(client)
+            running = asyncio.create_task(client.post("/v1/chat/completions", json=slow(4000)))
+            await in_flight(client, 1)
+            gateway.terminate()
+            await unready(client)
+            kept = await client.post("/v1/chat/completions", json=CHAT)
+            assert kept.json()["choices"][0]["message"]["content"] == "one two three"
+            assert kept.headers["connection"] == "close"
+            async with client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as stream:
+                assert stream.headers["connection"] == "close"
+                assert (await stream.aread()).endswith(b"data: [DONE]\n\n")
+            assert (await running).json()["choices"][0]["message"]["content"] == "one two three"
+        assert await gateway.ended() == 0
+
+
 async def test_what_outlives_the_grace_period_ends_in_an_error(tmp_path: Path) -> None:
     plan = echo_plan(tmp_path)
     async with echo_stages(plan, tmp_path), gateway_process(tmp_path, "--grace-s", "0.2") as gateway:
