@@ -10,6 +10,8 @@ from tests.cluster.daemon import eventually
 from tests.cluster.namespace import Namespace, Object, Refused, pipeline
 
 from omnipipe.families.registry import family_names, find_family
+from omnipipe.spec.cluster_fields import Rollout
+from omnipipe.spec.cluster_only import given_for_clusters
 from omnipipe.spec.manifest import GatewaySpec, TransportSpec
 from omnipipe.spec.reader import read_object, read_pipelines
 
@@ -72,9 +74,23 @@ def test_defaults_are_filled_in(namespace: Namespace) -> None:
     spec = namespace.get("omni/assistant")["spec"]
 
     assert spec["transport"] == TransportSpec().model_dump(by_alias=True)
-    filled = GatewaySpec().model_dump(by_alias=True, exclude_none=True)
+    filled = GatewaySpec().model_dump(by_alias=True, exclude_none=True, exclude={"pod", "service"})
     assert spec["gateway"] == {key: value for key, value in filled.items() if not key.endswith("Seconds")}
     assert spec["stages"] == [{"name": "synth", "maxRunning": 256}]
+    assert spec["rollout"] == Rollout().model_dump(by_alias=True)
+
+
+def test_what_is_off_by_default_is_not_there(namespace: Namespace) -> None:
+    namespace.apply(pipeline())
+
+    spec = namespace.get("omni/assistant")["spec"]
+
+    assert spec.keys() == {"model", "gateway", "transport", "rollout", "networkPolicy", "disruptionBudget"}
+    assert spec["model"] == {"family": "echo"}
+    assert (
+        given_for_clusters(read_object(namespace.get("omni/assistant"), find_family, family_names()).pipeline.spec)
+        == ()
+    )
 
 
 def test_no_default_contradicts_what_was_written(namespace: Namespace) -> None:
@@ -98,6 +114,8 @@ def test_a_pipeline_goes_by_all_its_names(name: str, namespace: Namespace) -> No
     [
         ("omnipipeline", "A model served as a pipeline of stages"),
         ("omnipipeline.spec.stages", "Overrides of the family's stages, by name"),
+        ("omnipipeline.spec.stages.pod.podTemplate.spec", "merged over the operator's"),
+        ("omnipipeline.spec.gateway.service.type", "ClusterIP if left out"),
         ("omnipipeline.spec.edges.windowChunks", "before the producing request pauses"),
         ("omnipipeline.status.conditions", "a gateway reports every stage routable"),
         ("omnistage.spec.replicas", "`kubectl scale` and autoscalers set it"),

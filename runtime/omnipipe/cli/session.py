@@ -21,6 +21,7 @@ from omnipipe.local.output import Output
 from omnipipe.local.signals import ignore_stops
 from omnipipe.local.supervisor import Supervisor, Timing
 from omnipipe.settings import Environment
+from omnipipe.spec.cluster_only import given_for_clusters
 from omnipipe.spec.plan import Plan
 from omnipipe.spec.reader import ValidatedPipeline
 
@@ -77,6 +78,10 @@ def _run(
     names = ", ".join(plan.pipeline for plan in plans)
     count = len(children) - 1
     console.say(f"omnipipe {__version__}: starting {names}: {count} stage processes and a gateway", event="starting")
+    for one in pipelines:
+        if fields := given_for_clusters(one.pipeline.spec):
+            text = f"  {one.pipeline.name}: without effect here, on a cluster only: {', '.join(fields)}"
+            console.say(text, event="cluster_only", pipeline=one.pipeline.name, fields=list(fields))
     supervisor = Supervisor(
         children,
         console,

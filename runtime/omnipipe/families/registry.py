@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from omnipipe.families.requests import Requests
 from omnipipe.spec.family import Family
+
+if TYPE_CHECKING:
+    from omnipipe.families.requests import Requests
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "family_names", "find_family", "load_requests"]
 
@@ -32,9 +34,9 @@ def find_family(name: str) -> Family | None:
     return None
 
 
-def load_requests(family: Family) -> Requests:
+def load_requests(family: Family) -> "Requests":
     module, _, name = family.requests.partition(":")
-    return cast(Requests, getattr(import_module(module), name)())
+    return cast("Requests", getattr(import_module(module), name)())
 
 
 def _offered(name: str) -> Iterable[EntryPoint]:

@@ -29,6 +29,10 @@ _REVISION_FORMAT = 1
 thing. New fields go into the hash only when they are not at their default."""
 
 
+_ALWAYS_HASHED = ("kind", "placement", "max_batch", "max_wait_ms")
+"""Of an engine, at their defaults too, as the first revisions had them."""
+
+
 class AddressBook(Protocol):
     def __call__(self, stage: str, replica: int, /) -> str:
         """Where the replica listens. One `dns+tcp://service:port` for all replicas is fine: equal answers count
@@ -44,7 +48,7 @@ def compile_plan(manifest: Pipeline, family: Family, addresses: AddressBook, *, 
     stages = []
     for stage in graph.stages:
         spec = specs.get(stage.name) or StageSpec(name=stage.name)
-        stages.append(_stage(stage, spec, tuple(addresses(stage.name, n) for n in range(spec.replicas))))
+        stages.append(_stage(stage, spec, tuple(addresses(stage.name, n) for n in range(spec.replicas or 1))))
     return Plan(
         pipeline=manifest.name,
         namespace=manifest.metadata.namespace,
@@ -80,10 +84,15 @@ def _identity(stage: GraphStage, spec: StageSpec | None) -> dict[str, object]:
     return {
         "type": stage.type.name,
         "program": stage.type.program,
-        "engine": _engine(stage.type, spec).model_dump(mode="json", exclude_none=True),
+        "engine": _engine_identity(_engine(stage.type, spec)),
         "params": {name: value for name, value in _params(stage.type, given).items() if name in given},
         "needs_input": sorted(stage.type.needs_input),
     }
+
+
+def _engine_identity(engine: EnginePlan) -> dict[str, object]:
+    given = engine.model_dump(mode="json", exclude_defaults=True)
+    return {name: getattr(engine, name) for name in _ALWAYS_HASHED} | given
 
 
 def _stage(stage: GraphStage, spec: StageSpec, addresses: tuple[str, ...]) -> PlanStage:

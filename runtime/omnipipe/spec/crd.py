@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from omnipipe.spec.cel import PIPELINE_RULES, STAGE_RULES, name_rules
+from omnipipe.spec.cluster_cel import CLUSTER_RULES
 from omnipipe.spec.manifest import API_VERSION, KIND, Pipeline
 from omnipipe.spec.status import OmniStage, PipelineStatus
 from omnipipe.spec.structural import Schema, at, structural
@@ -27,16 +28,33 @@ _LISTS: Final[dict[str, Schema]] = {
     "spec.outputs": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     "spec.edges": {"x-kubernetes-list-type": "atomic"},
     "spec.gateway.servedModelNames": {"x-kubernetes-list-type": "set"},
+    "spec.gateway.httpRoute.parentRefs": {"x-kubernetes-list-type": "atomic"},
+    "spec.gateway.httpRoute.hostnames": {"x-kubernetes-list-type": "set"},
+    "spec.networkPolicy.clientSelectors": {"x-kubernetes-list-type": "atomic"},
+    "spec.stages[].autoscaling.metrics": {"x-kubernetes-list-type": "atomic"},
     "status.conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     "status.stages": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
 }
 """The edges are one piece, no map: a map's keys must be required, and two stages may be joined by several edges that
 differ in `port` or `input` alone, which are optional. (A set of objects cannot be applied on the server's side.)"""
 
+_PODS: Final = ("spec.pod", "spec.stages[].pod", "spec.gateway.pod")
+_POD_LISTS: Final[dict[str, Schema]] = {
+    "env": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    "imagePullSecrets": {"x-kubernetes-list-type": "set"},
+    "tolerations": {"x-kubernetes-list-type": "atomic"},
+}
+
 _LEFT_OUT: Final = (
-    "spec.stages[].replicas",  # left out: the OmniStage's number stands, so that an autoscaler may turn it
     "spec.gateway.queueTimeoutSeconds",  # must be below requestTimeoutSeconds, but only where both are given
     "spec.gateway.requestTimeoutSeconds",
+    "spec.model.cache.type",  # so that there is no cache beside a source that needs none
+    "spec.model.cache.accessMode",  # belongs to one type of cache
+    "spec.gateway.service.type",  # and these so that what is not asked for is not there
+    "spec.gateway.service.port",
+    "spec.monitoring.enabled",
+    "spec.suspend",
+    "spec.paused",
 )
 """Fields whose default the server must not fill in, for that they were left out means something."""
 
@@ -49,11 +67,13 @@ def pipeline_crd() -> Schema:
     root["properties"]["status"] = structural(PipelineStatus)
     root["properties"]["status"]["description"] = "What stands of the pipeline. The operator writes it."
     root["x-kubernetes-validations"] = name_rules(name)
-    for path, kind in _LISTS.items():
+    lists = _LISTS | {f"{pod}.{name}": kind for pod in _PODS for name, kind in _POD_LISTS.items()}
+    for path, kind in lists.items():
         at(root, path).update(kind)
     for path in _LEFT_OUT:
         _take_default(root, path)
     _add_rules(root, PIPELINE_RULES)
+    _add_rules(root, CLUSTER_RULES)
     columns = [
         _column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
         _column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
@@ -112,10 +132,27 @@ def _add_rules(root: Schema, rules: Mapping[str, Sequence[Schema]]) -> None:
 
 def _take_default(root: Schema, path: str) -> None:
     """Moves it from where the server would act upon it into the words."""
-    section, _, name = path.rpartition(".")
-    at(root, section).get("default", {}).pop(name, None)
+    names = path.split(".")
+    for length in range(1, len(names)):
+        _take_out(at(root, ".".join(names[:length])), names[length:])
     part = at(root, path)
-    part["description"] += f" {part.pop('default'):g} if left out."
+    default = part.pop("default")
+    if default is not False:
+        part["description"] += f" {default if isinstance(default, str) else format(default, 'g')} if left out."
+
+
+def _take_out(section: Schema, names: Sequence[str]) -> None:
+    """Out of the section's own default, which is none when nothing is left of it."""
+    *parents, last = names
+    parts = [section.get("default", {})]
+    for name in parents:
+        parts.append(parts[-1].get(name, {}))
+    parts[-1].pop(last, None)
+    for parent, name in zip(reversed(parts[:-1]), reversed(parents), strict=True):
+        if parent.get(name) == {}:
+            del parent[name]
+    if section.get("default") == {}:
+        del section["default"]
 
 
 def _column(name: str, path: str, kind: str = "string", description: str = "") -> Schema:

@@ -6,16 +6,28 @@ when it has an effect; rules between fields are in `rules` and `resolve`. Types 
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from omnipipe.spec.cluster_fields import (
+    Autoscaling,
+    Cache,
+    DisruptionBudget,
+    GatewayService,
+    HttpRoute,
+    Ingress,
+    Monitoring,
+    NetworkPolicy,
+    Rollout,
+)
 from omnipipe.spec.plan import Placement
+from omnipipe.spec.pods import KeyRef, PodFields, StagePodFields
 from omnipipe.spec.scalars import (
     Annotation,
     LabelKey,
     LabelValue,
     ModelName,
     Namespace,
+    NewStageName,
     ParamName,
     ParamScalar,
     PipelineName,
@@ -25,6 +37,7 @@ from omnipipe.spec.scalars import (
     StageName,
     TypeName,
 )
+from omnipipe.spec.section import Section
 
 __all__ = [
     "API_VERSION",
@@ -47,13 +60,7 @@ KIND = "OmniPipeline"
 _MIB = 1 << 20
 
 
-class _Section(BaseModel):
-    """camelCase in the file, frozen in memory, nothing unknown let through."""
-
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True)
-
-
-class Metadata(_Section):
+class Metadata(Section):
     name: PipelineName = Field(
         description="Name of the pipeline, and the model id that clients use unless spec.gateway.servedModelNames "
         "says otherwise. Lowercase letters, digits and '-', beginning with a letter; at most 30 characters, so that "
@@ -66,7 +73,7 @@ class Metadata(_Section):
     )
 
 
-class ModelSpec(_Section):
+class ModelSpec(Section):
     family: TypeName = Field(
         description="Model family: the recipe of stages and edges. `omnipipe families` lists what is installed."
     )
@@ -75,9 +82,13 @@ class ModelSpec(_Section):
         description="Where the weights come from, as scheme://location: hf, file, pvc, s3, oci or builtin. Which of "
         "them a family loads, and whether it needs one, is the family's to say.",
     )
+    cache: Cache = Field(default=Cache(), description="Where the weights are kept on a cluster.")
+    token_secret: KeyRef | None = Field(
+        default=None, description="Secret with the token that opens the source to the pods that fetch it, for hf://."
+    )
 
 
-class EngineSpec(_Section):
+class EngineSpec(Section):
     """When the stage computes. What is left out is as the family's stage type has it."""
 
     max_batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
@@ -98,16 +109,23 @@ class EngineSpec(_Section):
     )
 
 
-class StageSpec(_Section):
-    name: StageName = Field(
+class StageSpec(Section):
+    name: NewStageName = Field(
         description="Name of the stage. Without spec.edges: the stage of the family that this entry overrides. "
-        "Lowercase letters, digits and '-', at most 20 characters."
+        "Lowercase letters, digits and '-', at most 20 characters; not gateway or plan."
     )
     type: TypeName | None = Field(
         default=None,
         description="Stage type of the family that this stage runs; left out: the type called as the stage is.",
     )
-    replicas: int = Field(default=1, ge=1, le=1000, description="Running copies of the stage.")
+    replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Running copies of the stage. Left out: one, or on a cluster as many as `kubectl scale omnistage` "
+        "or the autoscaler says.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="A HorizontalPodAutoscaler on the stage's OmniStage, instead of replicas."
+    )
     max_running: int = Field(
         default=256, ge=1, le=65536, description="Requests one replica works on at once; beyond it, it counts as full."
     )
@@ -117,9 +135,12 @@ class StageSpec(_Section):
         max_length=64,
         description="The stage type's own options, under the names that the family gives them.",
     )
+    pod: StagePodFields = Field(
+        default=StagePodFields(), description="The stage's pods, where they differ from spec.pod."
+    )
 
 
-class EdgeSpec(_Section):
+class EdgeSpec(Section):
     source: StageName = Field(alias="from", description="Stage that the data comes from.")
     target: StageName = Field(alias="to", description="Stage that the data goes to.")
     port: PortName | None = Field(
@@ -140,7 +161,7 @@ class EdgeSpec(_Section):
     )
 
 
-class OutputSpec(_Section):
+class OutputSpec(Section):
     name: PortName = Field(description="Modality that a client asks for, as the family calls it: text, audio.")
     stage: StageName = Field(description="Stage that produces it.")
     port: PortName | None = Field(
@@ -148,7 +169,7 @@ class OutputSpec(_Section):
     )
 
 
-class GatewaySpec(_Section):
+class GatewaySpec(Section):
     served_model_names: tuple[ModelName, ...] | None = Field(
         default=None,
         strict=False,
@@ -176,9 +197,20 @@ class GatewaySpec(_Section):
         le=10,
         description="Further attempts on other replicas when a stage dies before anything has reached the client.",
     )
+    replicas: int = Field(default=1, ge=1, le=1000, description="Running copies of the gateway on a cluster.")
+    api_keys_secret: KeyRef | None = Field(
+        default=None,
+        description="Secret with the keys that clients may use, one a line; left out: no key is asked for.",
+    )
+    service: GatewayService = Field(default=GatewayService(), description="The Service that clients talk to.")
+    ingress: Ingress | None = Field(default=None, description="An Ingress to that Service.")
+    http_route: HttpRoute | None = Field(
+        default=None, description="An HTTPRoute (of the Gateway API) to that Service, where the cluster has that kind."
+    )
+    pod: PodFields = Field(default=PodFields(), description="The gateway's pods, where they differ from spec.pod.")
 
 
-class TransportSpec(_Section):
+class TransportSpec(Section):
     heartbeat_seconds: Seconds = Field(
         default=0.2, ge=0.01, le=60, description="How often each side of a connection gives a sign of life."
     )
@@ -213,7 +245,7 @@ class TransportSpec(_Section):
     )
 
 
-class PipelineSpec(_Section):
+class PipelineSpec(Section):
     model: ModelSpec = Field(description="Which model is served.")
     stages: tuple[StageSpec, ...] = Field(
         default=(),
@@ -237,9 +269,24 @@ class PipelineSpec(_Section):
     )
     gateway: GatewaySpec = Field(default=GatewaySpec(), description="Names, admission and deadlines.")
     transport: TransportSpec = Field(default=TransportSpec(), description="How the processes talk to each other.")
+    pod: StagePodFields = Field(default=StagePodFields(), description="What all pods of the pipeline have in common.")
+    rollout: Rollout = Field(default=Rollout(), description="How a change of the model or the graph takes place.")
+    suspend: bool = Field(
+        default=False, description="Stop all pods and keep everything else; requests find nobody until it is removed."
+    )
+    paused: bool = Field(
+        default=False, description="Leave everything in the cluster as it is, changes included; status is still told."
+    )
+    network_policy: NetworkPolicy = Field(
+        default=NetworkPolicy(), description="Who may reach the pods over the network."
+    )
+    monitoring: Monitoring = Field(default=Monitoring(), description="Whether and how Prometheus finds the pods.")
+    disruption_budget: DisruptionBudget = Field(
+        default=DisruptionBudget(), description="How many pods may be gone at once when nodes are drained."
+    )
 
 
-class Pipeline(_Section):
+class Pipeline(Section):
     """One `OmniPipeline` object."""
 
     api_version: Literal["omnipipe.dev/v1alpha1"]

@@ -2,13 +2,15 @@
 supervisor, the admission webhook and the operator. Families are passed in; no file is opened here."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from omnipipe.spec.cluster_only import section_for_clusters
+from omnipipe.spec.cluster_rules import check_cluster
 from omnipipe.spec.compiler import AddressBook, compile_plan
 from omnipipe.spec.document import Document, read_documents
 from omnipipe.spec.errors import Finding, ManifestError, PathKey, Problem, dotted
@@ -32,6 +34,9 @@ _SERVER_METADATA: Final = frozenset(
 """What an API server writes into an object's metadata, beside `status`. It is no part of the manifest: an object that
 was read from a cluster, or dumped to a file with `kubectl get -o yaml`, is the manifest it was made from."""
 
+
+_OWN_RULES: Final = (("gateway",), ("transport",))
+"""Sections with rules between their fields, about which nothing is said while one of these is wrong."""
 
 _NAME: Final = ("metadata", "name")
 
@@ -133,8 +138,9 @@ def _check(
         except ValidationError:
             return None, None, problems
     wrong = {problem.path for problem in problems}
-    sections = {path[:2] for path in wrong if path[1:2] in (("gateway",), ("transport",))}
+    sections = {path[:2] for path in wrong if path[1:2] in _OWN_RULES and section_for_clusters(path) is None}
     problems += [p for p in check_fields(pipeline.spec) if p.path[:2] not in sections]
+    problems += [p for p in check_cluster(pipeline.spec) if not _follows(p.path, wrong)]
     family = find_family(pipeline.spec.model.family)
     if family is None:
         name = pipeline.spec.model.family
@@ -143,6 +149,13 @@ def _check(
     _, graph_problems = resolve(pipeline.spec, family)
     further = [*check_model(pipeline.spec.model, family), *graph_problems]
     return pipeline, family, [*problems, *(p for p in further if p.path not in wrong)]
+
+
+def _follows(path: PathKey, wrong: Collection[PathKey]) -> bool:
+    """Whether it may be about something that is wrong itself: the cache belongs to the source, pods to `spec.pod`."""
+    if path[:2] == ("spec", "model"):
+        return ("spec", "model", "source") in wrong
+    return "pod" in path and any(one[:2] == ("spec", "pod") for one in wrong)
 
 
 def _check_kind(value: Mapping[str, object]) -> list[Problem]:
@@ -171,12 +184,14 @@ def _without(value: dict[str, Any], paths: Iterable[PathKey]) -> dict[str, Any] 
     """The object without its wrong fields, for the rules that look at the whole; None when what is wrong may decide
     what the graph is."""
     rest = copy.deepcopy(value)
-    for path in paths:
+    sections = {path: section_for_clusters(path) for path in paths}
+    for path in dict.fromkeys(section or path for path, section in sections.items()):
         key = path[-1]
         if path == _NAME and isinstance(rest["metadata"], dict):
             rest["metadata"]["name"] = "unnamed"
             continue
-        if isinstance(key, int) or get_close_matches(key, STRUCTURE, n=1):
+        in_graph = path not in sections.values()
+        if isinstance(key, int) or (in_graph and get_close_matches(key, STRUCTURE, n=1)):
             return None  # a slip of the pen in `type` or `from` counts like a wrong one
         parent: Any = rest
         for part in path[:-1]:

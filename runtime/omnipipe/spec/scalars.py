@@ -6,23 +6,33 @@ why a name was refused.
 
 from typing import Annotated, Final
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from omnipipe.spec.plan import ParamValue
 
 __all__ = [
     "PATTERN_WORDS",
+    "RESERVED_STAGES",
     "Annotation",
+    "Duration",
+    "EnvName",
+    "Hostname",
+    "ImageRef",
     "LabelKey",
     "LabelValue",
     "ModelName",
     "Namespace",
+    "NewStageName",
+    "ObjectName",
     "ParamName",
     "ParamScalar",
     "PipelineName",
     "PortName",
+    "Quantity",
+    "ResourceName",
     "Seconds",
+    "SecretEntry",
     "SourceUrl",
     "StageName",
     "TypeName",
@@ -36,6 +46,13 @@ _MODEL: Final = r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*$"
 _SOURCE: Final = r"^[a-z][a-z0-9]*://[^\s]+$"
 _LABEL_KEY: Final = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 _LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+_OBJECT: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_HOST: Final = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_ENV: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_ENTRY: Final = r"^[-A-Za-z0-9_.]+$"
+_IMAGE: Final = r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*$"
+_DURATION: Final = r"^[1-9][0-9]*(ms|s|m|h)$"
+_QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][-+]?[0-9]{1,2})?$"
 
 PATTERN_WORDS: Final[dict[str, str]] = {
     _DNS: "must be lowercase letters, digits and '-', beginning and ending with a letter or digit",
@@ -46,6 +63,13 @@ PATTERN_WORDS: Final[dict[str, str]] = {
     _SOURCE: "must be scheme://location, such as hf://Qwen/Qwen3-0.6B",
     _LABEL_KEY: "must be a Kubernetes label key: an optional prefix and '/', then letters, digits, '-', '_' and '.'",
     _LABEL_VALUE: "must be a Kubernetes label value: letters, digits, '-', '_' and '.'",
+    _OBJECT: "must be the name of an object: lowercase letters, digits, '-' and '.'",
+    _HOST: "must be a host name, such as models.example.com or *.example.com",
+    _ENV: "must be letters, digits and '_', beginning with no digit",
+    _ENTRY: "must be letters, digits, '-', '_' and '.'",
+    _IMAGE: "must be an image, such as registry.example.com/omnipipe-stage:1.0 or ...@sha256:...",
+    _DURATION: "must be a whole number and its unit, such as 30s (ms, s, m, h)",
+    _QUANTITY: "must be a quantity, such as 500m, 2 or 16Gi",
 }
 
 PipelineName = Annotated[str, Field(min_length=1, max_length=30, pattern=_SERVICE)]
@@ -59,7 +83,42 @@ SourceUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern=_SOURCE)
 LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY)]
 LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE)]
 Annotation = Annotated[str, Field(max_length=65536)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_OBJECT)]
+ResourceName = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY)]
+Hostname = Annotated[str, Field(min_length=1, max_length=253, pattern=_HOST)]
+EnvName = Annotated[str, Field(min_length=1, max_length=253, pattern=_ENV)]
+SecretEntry = Annotated[str, Field(min_length=1, max_length=253, pattern=_ENTRY)]
+ImageRef = Annotated[str, Field(min_length=1, max_length=512, pattern=_IMAGE)]
+Duration = Annotated[str, Field(min_length=2, max_length=16, pattern=_DURATION)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+RESERVED_STAGES: Final = ("gateway", "plan")
+"""Names of what a pipeline has beside its stages, and calls its objects after."""
+
+
+def _free(name: str) -> str:
+    if name in RESERVED_STAGES:
+        raise PydanticCustomError("reserved", "must be another name: the pipeline has objects of its own called so")
+    return name
+
+
+NewStageName = Annotated[StageName, AfterValidator(_free)]
+"""Of a stage where it is made, not where it is referred to."""
+
+
+def _written(value: object) -> object:
+    """`nvidia.com/gpu: 1` is how everybody writes it, and Kubernetes lets them."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
+
+
+Quantity = Annotated[
+    str,
+    Field(min_length=1, max_length=32, pattern=_QUANTITY),
+    BeforeValidator(_written),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": _QUANTITY, "minLength": 1, "maxLength": 32}),
+]
+"""Kubernetes' own; a whole number needs no quotes. In memory it is a string always."""
 
 
 def _scalar(value: object) -> ParamValue:

@@ -18,6 +18,7 @@ _KEPT: Final = frozenset(
     {
         "type", "enum", "pattern", "format", "default", "required", "minLength", "maxLength", "minimum",
         "maximum", "minItems", "maxItems", "maxProperties", "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-int-or-string",
     }
 )  # fmt: skip
 _DROPPED: Final = frozenset({"title", "propertyNames", "exclusiveMinimum"})
