@@ -17,8 +17,10 @@ BUILT_IN = ("echo",)
 ENTRY_POINT_GROUP = "omnipipe.families"
 
 
-def family_names() -> list[str]:
-    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
+@cache
+def family_names() -> tuple[str, ...]:
+    """In order. Looked for once: it reads the metadata of every installed package."""
+    return tuple(sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))}))
 
 
 @cache

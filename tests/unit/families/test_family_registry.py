@@ -27,8 +27,10 @@ def installed_parrot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "parrot_family", raising=False)
     find_family.cache_clear()
+    family_names.cache_clear()
     yield
     find_family.cache_clear()
+    family_names.cache_clear()
 
 
 @pytest.mark.usefixtures("installed_parrot")
