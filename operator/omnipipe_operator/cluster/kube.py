@@ -1,0 +1,230 @@
+"""The adapter over `kubernetes.aio`: its connections and credentials, and one generic call for objects of every kind.
+
+The generated classes for each kind are not used: we speak JSON as the API server does, and so does everything that
+decides.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from random import uniform
+from typing import Any, Final, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client.rest import RESTClientObject, RESTResponse
+
+from omnipipe_operator.cluster.access import Access
+from omnipipe_operator.cluster.errors import ClusterError, NoSuchKind, Unavailable
+from omnipipe_operator.cluster.kinds import EVENT, POD, Kind
+from omnipipe_operator.cluster.limit import RateLimit
+from omnipipe_operator.cluster.port import FIELD_MANAGER, Applied, Change, Page
+from omnipipe_operator.cluster.refusals import error_of, watch_error
+from omnipipe_operator.observed import Object
+
+__all__ = ["KubeCluster"]
+
+_CALL_S: Final = 15.0
+"""A call that takes longer has lost its server: writes take milliseconds, lists are read in pages."""
+_CONNECT_S: Final = 5.0
+_WATCH_S: Final = (240, 300)
+"""The server ends a watch after this long; spread, or all of them begin anew at once."""
+_SILENCE_S: Final = 90.0
+"""The server sends a bookmark a minute. Longer silence is a dead connection that nobody closed."""
+_PAGE: Final = 500
+_APPLY: Final = {"fieldManager": FIELD_MANAGER, "force": "true"}
+_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LINE: Final = 32 << 20
+"""Bytes. Objects end at 1.5 MiB; more is not an API server speaking."""
+
+Count = Callable[[str, str, int], None]
+
+
+class KubeCluster:
+    """`count` is told of every call: verb, resource, code (0: no answer)."""
+
+    def __init__(self, access: Access, limit: RateLimit, count: Count = lambda *_: None) -> None:
+        self._access, self._limit, self._count = access, limit, count
+        self._rest: Any = RESTClientObject(access.configuration)  # its methods have no types
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._rest.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        return await self._object("GET", kind, namespace, name)
+
+    async def peek(self, kind: Kind, namespace: str, name: str) -> Object:
+        found = await self._object("GET", kind, namespace, name, accept=_METADATA)
+        return {**found, "apiVersion": kind.api_version, "kind": kind.name}
+
+    async def pages(self, kind: Kind, namespace: str | None, labels: str = "") -> AsyncIterator[Page]:
+        query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
+        while True:
+            found = await self._object("GET", kind, namespace, verb="list", query=query)
+            for item in found.get("items", ()):  # the server leaves these two out of lists
+                item["apiVersion"], item["kind"] = kind.api_version, kind.name
+            yield Page(found.get("items") or [], found["metadata"]["resourceVersion"])
+            onward = found["metadata"].get("continue")
+            if not onward:
+                return
+            query["continue"] = onward
+
+    async def watch(self, kind: Kind, namespace: str | None, labels: str, since: str) -> AsyncIterator[Change]:
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": since,
+            "timeoutSeconds": str(round(uniform(*_WATCH_S))),
+            **({"labelSelector": labels} if labels else {}),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
+        response = await self._send("GET", "watch", kind, kind.path(namespace), query, timeout=timeout)
+        try:
+            async for line in _lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise watch_error(kind, event["object"])
+                yield Change(event["type"], event["object"])
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"watching {kind.resource}: {_words(error)}") from error
+        finally:
+            response.response.close()
+
+    async def apply(self, kind: Kind, value: Object) -> Applied:
+        metadata = value["metadata"]
+        status, found = await self._call(
+            "PATCH", kind, metadata["namespace"], metadata["name"], query=_APPLY, body=value,
+            content_type="application/apply-patch+yaml",
+        )  # fmt: skip
+        return Applied(found, created=status == 201)
+
+    async def apply_status(self, kind: Kind, value: Object) -> Object:
+        metadata = value["metadata"]
+        return await self._object(
+            "PATCH", kind, metadata["namespace"], metadata["name"], "status", query=_APPLY, body=value,
+            content_type="application/apply-patch+yaml",
+        )  # fmt: skip
+
+    async def create(self, kind: Kind, value: Object) -> Object:
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._object("POST", kind, value["metadata"]["namespace"], query=query, body=value)
+
+    async def replace(self, kind: Kind, value: Object) -> Object:
+        metadata = value["metadata"]
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._object("PUT", kind, metadata["namespace"], metadata["name"], query=query, body=value)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Object | None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        found = await self._object("DELETE", kind, namespace, name, body=body)
+        return found if found.get("kind") == kind.name else None
+
+    async def log_tail(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
+        query = {"container": container, "tailLines": "5", "limitBytes": "4096"}
+        query |= {"previous": "true"} if previous else {}
+        response = await self._send("GET", "get", POD, POD.path(namespace, pod, "log"), query)
+        return (await self._read(response, "get", POD)).decode(errors="replace")
+
+    async def warnings(self, namespace: str, uid: str) -> Sequence[Object]:
+        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(_PAGE)}
+        found = await self._object("GET", EVENT, namespace, verb="list", query=query)
+        return found.get("items") or ()
+
+    async def served(self, api_version: str) -> frozenset[str]:
+        kind = Kind(api_version, "", "")
+        try:
+            response = await self._send("GET", "get", kind, f"/apis/{api_version}", {})
+            found = json.loads(await self._read(response, "get", kind))
+        except NoSuchKind:
+            return frozenset()
+        return frozenset(resource["kind"] for resource in found.get("resources", ()))
+
+    async def _object(self, method: str, kind: Kind, namespace: str | None, *more: str, **options: Any) -> Object:
+        return (await self._call(method, kind, namespace, *more, **options))[1]
+
+    async def _call(
+        self,
+        method: str,
+        kind: Kind,
+        namespace: str | None,
+        name: str | None = None,
+        subresource: str | None = None,
+        *,
+        verb: str | None = None,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> tuple[int, Object]:
+        await self._limit.wait()
+        verb = verb or _VERBS[method]
+        path = kind.path(namespace, name, subresource)
+        headers = {"Content-Type": content_type, "Accept": accept}
+        response = await self._send(method, verb, kind, path, query or {}, body, headers)
+        return response.status, json.loads(await self._read(response, verb, kind))
+
+    async def _send(
+        self,
+        method: str,
+        verb: str,
+        kind: Kind,
+        path: str,
+        query: Mapping[str, str],
+        body: Object | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> RESTResponse:
+        """Answers with a status below 300; its body is still to be read."""
+        url = f"{self._access.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        timeout = timeout or aiohttp.ClientTimeout(total=_CALL_S, sock_connect=_CONNECT_S)
+        try:
+            sent = {**await self._access.headers(), "User-Agent": FIELD_MANAGER, **(headers or {})}
+            response: RESTResponse = await self._rest.request(
+                method, url, headers=sent, body=body, _request_timeout=timeout
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+            self._count(verb, kind.plural, 0)
+            raise Unavailable(f"cannot {verb} {kind.resource}: {_words(error)}") from error
+        self._count(verb, kind.plural, response.status)
+        if response.status >= 300:
+            raise await self._refusal(response, verb, kind, path)
+        return response
+
+    async def _refusal(self, response: RESTResponse, verb: str, kind: Kind, path: str) -> ClusterError:
+        body = await self._read(response, verb, kind)
+        return error_of(response.status, body, response.headers.get("Retry-After"), verb, kind, path)
+
+    async def _read(self, response: Any, verb: str, kind: Kind) -> bytes:
+        try:
+            data: bytes = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"cannot {verb} {kind.resource}: {_words(error)}") from error
+        return data
+
+
+_VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+async def _lines(response: RESTResponse) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in response.response.content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+        if len(rest) > _LINE:
+            raise Unavailable(f"a watch sent a line of more than {_LINE >> 20} MiB")
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        return "no answer in time"
+    return str(error) or type(error).__name__
