@@ -14,6 +14,7 @@ from omnipipe.spec.errors import PlanError
 
 __all__ = [
     "PLAN_VERSION",
+    "Dtype",
     "EdgeKind",
     "EngineKind",
     "EnginePlan",
@@ -30,6 +31,7 @@ __all__ = [
 PLAN_VERSION = 1
 
 ParamValue = bool | int | float | str
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class EdgeKind(StrEnum):
@@ -39,6 +41,7 @@ class EdgeKind(StrEnum):
 
 class EngineKind(StrEnum):
     BATCH = "batch"
+    AUTOREGRESSIVE = "autoregressive"  # token after token
 
 
 class Placement(StrEnum):
@@ -61,6 +64,19 @@ class EnginePlan(_Frozen):
     """Sum of the program's own `cost` over one step; None: no limit."""
     max_wait_ms: float = Field(default=0.0, ge=0.0, le=10_000.0)
     """How long a step may wait for a fuller batch; 0: never wait."""
+    step_tokens: int = Field(default=1024, ge=1, le=1 << 20)
+    """Autoregressive: positions in one step, prompts and new tokens together. A longer prompt comes in chunks, so this
+    bounds how long it holds up the others' tokens."""
+    kv_bytes: int | None = Field(default=None, ge=1)
+    """Autoregressive: memory for keys and values; None: a share of what is free once the model is loaded."""
+    block_tokens: int = Field(default=16, ge=1, le=256)
+    """Autoregressive: positions in one block of that memory; prefixes are shared in whole blocks."""
+    prefix_cache: bool = True
+    """Autoregressive: keep the blocks of requests that have ended, for others that begin alike."""
+    dtype: Dtype = "auto"
+    """Autoregressive: what the model computes in; auto: what suits its weights and the hardware."""
+    max_context: int | None = Field(default=None, ge=2, le=1 << 24)
+    """Autoregressive: positions of one request, prompt and answer; None: what the model was made for."""
 
 
 class PlanStage(_Frozen):

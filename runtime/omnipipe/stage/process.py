@@ -13,15 +13,15 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import assert_never
+from typing import Any, assert_never
 
 from omnipipe.engines.batch import BatchEngine
 from omnipipe.engines.engine import Engine
-from omnipipe.engines.program import BatchProgram, StageContext
+from omnipipe.engines.program import StageContext
 from omnipipe.observe.events import EventLog, Events, NoEvents
 from omnipipe.observe.metrics import CONTENT_TYPE, Registry, StageMetrics
 from omnipipe.spec.plan import EngineKind, Placement, Plan, PlanStage
@@ -73,7 +73,7 @@ def _run(plan: Plan, stage: PlanStage, replica: int, settings: StageSettings) ->
         events = _open_events(settings, f"{stage.name}-{replica}")
         stack.callback(events.close)
         if inline:
-            runner: Runner = InlineRunner(lambda: _make_engine(plan, stage))
+            runner: Runner = InlineRunner(lambda: _make_engine(plan, stage, registry))
             runner.start()  # before anybody can connect: whoever is let in is served
         identity = Identity(
             plan.pipeline, plan.revision, Role.STAGE, f"{stage.name}-{replica}-{secrets.token_hex(4)}", stage.name
@@ -86,7 +86,7 @@ def _run(plan: Plan, stage: PlanStage, replica: int, settings: StageSettings) ->
         metrics.watch_wire(lambda: dataclasses.asdict(wire.counters))
         if not inline:
             sys.setswitchinterval(_SWITCH_S)
-            runner = ThreadRunner(lambda: _make_engine(plan, stage), wire.wake)
+            runner = ThreadRunner(lambda: _make_engine(plan, stage, registry), wire.wake)
             runner.start()
         stack.callback(runner.close, _JOIN_S)
         router = Router(plan, stage.name, wire, metrics, events)
@@ -129,18 +129,33 @@ def _open_wire(identity: Identity, listen: str, plan: Plan, keys: CurveKeys | No
         raise StageError(ExitCode.START_FAILED, text) from error
 
 
-def _make_engine(plan: Plan, stage: PlanStage) -> Engine:
+def _make_engine(plan: Plan, stage: PlanStage, registry: Registry) -> Engine:
+    """Where the engine will run: a program may load its model in its constructor or in its engine's."""
     module, _, name = stage.program.partition(":")
     try:
-        program_type: Callable[[StageContext], BatchProgram] = getattr(importlib.import_module(module), name)
-        program = program_type(StageContext(stage.name, plan.source, stage.params))
+        program_type = getattr(importlib.import_module(module), name)
+        return _engine_for(plan, stage, program_type(StageContext(stage.name, plan.source, stage.params)), registry)
     except (Exception, SystemExit) as error:  # the boundary to the program's author: whatever it is, it does not load
         _log.debug("loading %s", stage.program, exc_info=True)
         text = f"cannot load its program {stage.program}: {type(error).__name__}: {error}"
         raise StageError(ExitCode.START_FAILED, " ".join(text.split())) from error
+
+
+def _engine_for(plan: Plan, stage: PlanStage, program: Any, registry: Registry) -> Engine:
+    """`program` is what the engine's kind takes: Any, for it comes from a name in the plan."""
     match stage.engine.kind:
         case EngineKind.BATCH:
             return BatchEngine(program, stage.engine, stage=stage.name)
+        case EngineKind.AUTOREGRESSIVE:
+            from omnipipe.engines.autoregressive.engine import AutoregressiveEngine  # brings torch
+            from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
+            from omnipipe.engines.autoregressive.native import NativeAttention
+
+            metrics = AutoregressiveMetrics(
+                registry, namespace=plan.namespace, pipeline=plan.pipeline, stage=stage.name, revision=plan.revision
+            )
+            kernel = NativeAttention()
+            return AutoregressiveEngine(program, stage.engine, stage=stage.name, metrics=metrics, kernel=kernel)
         case _:
             assert_never(stage.engine.kind)
 

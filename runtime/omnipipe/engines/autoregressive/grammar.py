@@ -1,0 +1,130 @@
+"""Grammars: which tokens may come next. llguidance does the work; it lets go of the GIL, so that masks are computed
+beside the model's forward.
+
+A matcher is built in a thread when its request begins (a large schema takes long) and asked first when the request
+samples its first token, which is after its prompt has been computed.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.hf import from_tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from omnipipe.engines.autoregressive.program import Grammar
+from omnipipe.errors import ErrorKind, RequestError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Grammars", "Match"]
+
+
+class Match:
+    """Where one request is in its grammar."""
+
+    def __init__(self, matcher: "Future[LLMatcher]", param: str) -> None:
+        self._matcher = matcher
+        self._param = param
+        self._mask: Future[torch.Tensor] | None = None
+
+    def prepare(self, pool: ThreadPoolExecutor, columns: int) -> None:
+        """Begins to compute the mask of the next token."""
+        if self._mask is None:
+            self._mask = pool.submit(self._compute, columns)
+
+    def mask(self) -> torch.Tensor:
+        """`[vocabulary]`, True where allowed. Raises RequestError when the grammar makes no sense or is too large."""
+        assert self._mask is not None
+        mask, self._mask = self._mask, None
+        return mask.result()
+
+    def take(self, token: int) -> None:
+        """The token that was chosen."""
+        matcher = self._matcher.result()
+        if not matcher.consume_token(token):
+            raise RuntimeError(f"the grammar does not allow the token {token}: {matcher.get_error()}")
+
+    def complete(self) -> bool:
+        """Nothing can follow."""
+        return self._matcher.result().is_stopped()
+
+    def _compute(self, columns: int) -> torch.Tensor:
+        matcher = self._matcher.result()
+        if matcher.is_error():
+            raise RequestError(
+                ErrorKind.INVALID, f"the grammar cannot be used: {_first_line(matcher.get_error())}", param=self._param
+            )
+        bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+        return torch.from_numpy(np.unpackbits(bits, count=columns, bitorder="little").view(np.bool_))
+
+
+class Grammars:
+    """Makes matches for one tokenizer. Owns the threads that compute them."""
+
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase | None", vocab_size: int, stop_tokens: Sequence[int] = ()
+    ) -> None:
+        """`vocab_size`: columns of the logits. `stop_tokens`: what may follow a complete text."""
+        self._columns = vocab_size
+        self._pool = ThreadPoolExecutor(2, "grammar")
+        self._tokenizer: Future[LLTokenizer] | None = None
+        if isinstance(tokenizer, PreTrainedTokenizerFast):
+            known = max(vocab_size, len(tokenizer))
+            self._tokenizer = self._pool.submit(
+                from_tokenizer, tokenizer, n_vocab=known, eos_token=list(stop_tokens) or None
+            )
+
+    def match(self, grammar: Grammar) -> Match:
+        """Raises RequestError when the grammar does not even parse."""
+        if self._tokenizer is None:
+            raise RequestError(
+                ErrorKind.UNPROCESSABLE, "this model cannot be held to a grammar: it has no fast tokenizer",
+                param=grammar.param,
+            )  # fmt: skip
+        return Match(self._pool.submit(self._build, self._tokenizer, _text(grammar)), grammar.param)
+
+    def prepare(self, match: Match) -> None:
+        match.prepare(self._pool, self._columns)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @staticmethod
+    def _build(tokenizer: "Future[LLTokenizer]", text: str) -> LLMatcher:
+        return LLMatcher(tokenizer.result(), text, log_level=0)
+
+
+def _text(grammar: Grammar) -> str:
+    """In llguidance's own form."""
+    source = grammar.source
+    try:
+        match grammar.kind:
+            case "json_object":
+                return LLMatcher.grammar_from_json_schema('{"type": "object"}')
+            case "json_schema":
+                schema = source if isinstance(source, str) else json.dumps(source)
+                return LLMatcher.grammar_from_json_schema(schema)
+            case "choice":
+                if isinstance(source, str | Mapping) or not source:
+                    raise ValueError("choices are a list of one text or more")
+                return LLMatcher.grammar_from_lark(
+                    "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in source)
+                )
+            case "regex":
+                return LLMatcher.grammar_from_regex(str(source))
+            case "lark":
+                return LLMatcher.grammar_from_lark(str(source))
+    except ValueError as error:
+        raise RequestError(
+            ErrorKind.INVALID, f"the grammar cannot be used: {_first_line(str(error))}", param=grammar.param
+        ) from error
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:200] if text.strip() else "it is empty"

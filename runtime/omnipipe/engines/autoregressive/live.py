@@ -1,0 +1,88 @@
+"""One request inside the engine: the program's side of it (job, generation) and the engine's (sequence, chooser)."""
+
+from omnipipe.engines.autoregressive.grammar import Match
+from omnipipe.engines.autoregressive.program import Generation, Hidden, Prompt
+from omnipipe.engines.autoregressive.sampler import Chooser
+from omnipipe.engines.autoregressive.sequence import NO_TOKEN, Sequence
+from omnipipe.engines.program import Job
+from omnipipe.errors import ErrorKind, RequestError
+
+__all__ = ["Live", "append", "check_room", "make_sequence"]
+
+
+class Live:
+    """Before the program has begun it there is a job alone."""
+
+    __slots__ = ("_sequence", "chooser", "generation", "handed", "job", "match", "paused", "started")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.paused = False
+        self.started = False
+        """Has had a step."""
+        self.generation: Generation
+        self.chooser: Chooser
+        self.match: Match | None = None
+        self.handed = 0
+        """Hidden states of the positions before this one have been handed out."""
+        self._sequence: Sequence | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._sequence is not None
+
+    @property
+    def sequence(self) -> Sequence:
+        assert self._sequence is not None, "not begun"
+        return self._sequence
+
+    def begin(self, sequence: Sequence) -> None:
+        sequence.paused = self.paused
+        self._sequence = sequence
+
+    def pause(self, paused: bool) -> None:
+        self.paused = paused
+        if self._sequence is not None:
+            self._sequence.paused = paused
+
+
+def make_sequence(rid: str, generation: Generation, context: int) -> Sequence:
+    """Raises RequestError for what cannot be done in `context` positions."""
+    shared = generation.hidden is not Hidden.ALL
+    sequence = Sequence(
+        rid, [], limit=context, priority=generation.priority, held=generation.hold, shared=shared
+    )  # fmt: skip
+    for part in generation.prompt:
+        append(sequence, part)
+    size = sequence.prompt_size
+    if size == 0:
+        raise RequestError(ErrorKind.INVALID, "the prompt is empty")
+    most = generation.max_tokens
+    if most is not None and most < 1:
+        raise RequestError(ErrorKind.INVALID, "max_tokens must be at least 1", param="max_tokens")
+    check_room(size, context)
+    if most is not None:
+        sequence.limit = min(context, size + most)
+    return sequence
+
+
+def append(sequence: Sequence, part: Prompt) -> None:
+    """More input positions."""
+    start, size = len(sequence.tokens), len(part)
+    if part.embeds is None:
+        sequence.append_prompt(list(part.tokens))
+    elif size:
+        sequence.append_prompt([NO_TOKEN] * size)
+        sequence.embed(start, size, part.embeds, part.key)
+
+
+def check_room(size: int, context: int) -> None:
+    """Raises RequestError unless a token fits behind `size` positions."""
+    if size >= context:
+        raise RequestError(
+            ErrorKind.INVALID,
+            f"This model's maximum context length is {context} tokens. However, your messages resulted in {size} "
+            "tokens. Please reduce the length of the messages.",
+            param="messages",
+            code="context_length_exceeded",
+        )

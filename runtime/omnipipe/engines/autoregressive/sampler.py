@@ -1,0 +1,231 @@
+"""Chooses the next token of each row of logits, all rows of a step at once, each by its own request's wishes.
+
+    logits ──bias, penalties, bans, mask──► ──temperature──► ──top_k, top_p, min_p──► one number by the seed ──► token
+
+What a row gives depends on that row, its request and the seed alone. Must not know when a request ends, nor compute a
+grammar (it is given masks).
+"""
+
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from omnipipe.engines.autoregressive.noise import uniform
+from omnipipe.engines.autoregressive.program import Choice, Sampling, TokenLogprobs
+
+__all__ = ["Chooser", "Sampled", "sample"]
+
+_SHORT_LIST: Final = 128
+"""Candidates looked at before a row's whole vocabulary is sorted: nearly always all that top_p keeps."""
+_COLDEST: Final = 1e-5
+"""Below this temperature the likeliest token is taken: the division would overflow."""
+
+
+class Chooser:
+    """How one request's tokens are chosen, and what of its past counts for that."""
+
+    __slots__ = (
+        "_counts", "_slot", "_tokens", "banned", "bias", "generated", "greedy", "penal", "sampling", "seed",
+        "truncates",
+    )  # fmt: skip
+
+    def __init__(self, sampling: Sampling, prompt: Sequence[int], banned: frozenset[int] = frozenset()) -> None:
+        """`banned`: not to be chosen, for now (stop tokens before `min_tokens`)."""
+        self.sampling = sampling
+        self.seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
+        self.greedy = sampling.temperature < _COLDEST
+        self.truncates = sampling.top_k > 0 or sampling.top_p < 1.0 or sampling.min_p > 0.0
+        self.penal = bool(sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1.0)
+        self.banned = banned
+        self.bias = sampling.logit_bias
+        self.generated = 0
+        self._slot: dict[int, int] = {}
+        self._tokens: list[int] = []
+        self._counts: list[int] = []
+        if sampling.repetition_penalty != 1.0:
+            for token in prompt:
+                self._count(token, 0)
+
+    @property
+    def plain(self) -> bool:
+        """Its logits are taken as they are."""
+        return not (self.penal or self.bias or self.banned)
+
+    def chose(self, token: int) -> None:
+        self.generated += 1
+        if self.penal:
+            self._count(token, 1)
+
+    def past(self) -> tuple[list[int], list[int]]:
+        """Tokens that penalties are about, and how often each was generated."""
+        return self._tokens, self._counts
+
+    def _count(self, token: int, by: int) -> None:
+        slot = self._slot.get(token)
+        if slot is None:
+            self._slot[token] = len(self._tokens)
+            self._tokens.append(token)
+            self._counts.append(by)
+        else:
+            self._counts[slot] += by
+
+
+@dataclass(slots=True)
+class Sampled:
+    tokens: list[int]
+    """-1: the row is not a number, or nothing may be chosen."""
+    logprobs: dict[int, TokenLogprobs]
+    """Row -> of the token chosen, where asked for."""
+
+
+def sample(
+    logits: torch.Tensor, choosers: Sequence[Chooser], masks: Sequence[tuple[int, torch.Tensor]] = ()
+) -> Sampled:
+    """`logits`: `[rows, vocabulary]` in f32, overwritten. `masks`: row and `[vocabulary]`, True where allowed."""
+    asked = [row for row, chooser in enumerate(choosers) if chooser.sampling.logprobs is not None]
+    raw = logits[asked].log_softmax(-1) if asked else None
+    _adjust(logits, choosers, {row for row, _ in masks})
+    for row, allowed in masks:
+        logits[row].masked_fill_(~_without(choosers[row].banned, allowed), float("-inf"))
+    best, likeliest = logits.max(-1)
+    tokens: list[int] = torch.where(best.isfinite(), likeliest, -1).tolist()
+    drawn = [row for row, chooser in enumerate(choosers) if not chooser.greedy and tokens[row] >= 0]
+    if drawn:
+        if len(drawn) < len(tokens):
+            logits, best = logits[drawn], best[drawn]
+        for row, token in zip(drawn, _draw(logits, best, [choosers[row] for row in drawn]), strict=True):
+            tokens[row] = token
+    return Sampled(tokens, {} if raw is None else _logprobs(raw, asked, tokens, choosers))
+
+
+def _without(banned: frozenset[int], allowed: torch.Tensor) -> torch.Tensor:
+    """What a grammar allows wins over a ban that would leave nothing."""
+    if not banned:
+        return allowed
+    left = allowed.clone()
+    left[list(banned)] = False
+    return left if left.any() else allowed
+
+
+def _adjust(logits: torch.Tensor, choosers: Sequence[Chooser], masked: Collection[int]) -> None:
+    rows: list[int] = []
+    columns: list[int] = []
+    added: list[float] = []
+    for row, chooser in enumerate(choosers):
+        if chooser.plain:
+            continue
+        if chooser.penal:
+            _penalise(logits[row], chooser)
+        for token, bias in chooser.bias.items():
+            rows.append(row)
+            columns.append(token)
+            added.append(bias)
+        for token in chooser.banned if row not in masked else ():
+            rows.append(row)
+            columns.append(token)
+            added.append(float("-inf"))
+    if rows:
+        where = (torch.tensor(rows, device=logits.device), torch.tensor(columns, device=logits.device))
+        logits.index_put_(where, torch.tensor(added, dtype=logits.dtype, device=logits.device), accumulate=True)
+
+
+def _penalise(row: torch.Tensor, chooser: Chooser) -> None:
+    tokens, counts = chooser.past()
+    if not tokens:
+        return
+    sampling = chooser.sampling
+    index = torch.tensor(tokens, device=row.device)
+    count = torch.tensor(counts, dtype=row.dtype, device=row.device)
+    values = row[index]
+    if sampling.repetition_penalty != 1.0:
+        values = torch.where(values > 0, values / sampling.repetition_penalty, values * sampling.repetition_penalty)
+    values = values - sampling.frequency_penalty * count - sampling.presence_penalty * (count > 0)
+    row[index] = values
+
+
+def _draw(logits: torch.Tensor, best: torch.Tensor, choosers: Sequence[Chooser]) -> list[int]:
+    """By the inverse of the distribution function, with one number a token."""
+    device = logits.device
+    temperature = torch.tensor([c.sampling.temperature for c in choosers], device=device)
+    numbers = [uniform(c.seed, c.generated) for c in choosers]
+    weights = logits.sub_(best[:, None]).div_(temperature[:, None]).exp_()
+    truncated = [row for row, chooser in enumerate(choosers) if chooser.truncates]
+    whole = [row for row, chooser in enumerate(choosers) if not chooser.truncates]
+    tokens = [-1] * len(choosers)
+    if whole:
+        part = weights if not truncated else weights[whole]
+        for row, token in zip(whole, _invert(part, [numbers[row] for row in whole]), strict=True):
+            tokens[row] = token
+    if truncated:
+        part = weights if not whole else weights[truncated]
+        chosen = [choosers[row] for row in truncated]
+        drawn = _draw_truncated(part, chosen, [numbers[row] for row in truncated])
+        for row, token in zip(truncated, drawn, strict=True):
+            tokens[row] = token
+    return tokens
+
+
+def _draw_truncated(weights: torch.Tensor, choosers: Sequence[Chooser], numbers: Sequence[float]) -> list[int]:
+    """From a short list of the likeliest; rows whose limits reach further are done over from the whole vocabulary.
+    Either way gives the same: the candidates in order of likelihood, cut where the request's limits say."""
+    size = weights.shape[1]
+    total = weights.sum(-1, dtype=torch.float64)
+    short = min(_SHORT_LIST, size)
+    tokens, enough = _from_list(weights, total, choosers, numbers, short)
+    left = [row for row, done in enumerate(enough) if not done and short < size]
+    if left:
+        again, _ = _from_list(
+            weights[left], total[left], [choosers[row] for row in left], [numbers[row] for row in left], size
+        )
+        for row, token in zip(left, again, strict=True):
+            tokens[row] = token
+    return tokens
+
+
+def _from_list(
+    weights: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser], numbers: Sequence[float], size: int
+) -> tuple[list[int], list[bool]]:
+    device = weights.device
+    listed, columns = weights.topk(size, dim=-1)
+    listed = listed.double()
+    top_k = torch.tensor([min(c.sampling.top_k, size) or size for c in choosers], device=device)[:, None]
+    top_p = torch.tensor([c.sampling.top_p for c in choosers], dtype=torch.float64, device=device)[:, None]
+    min_p = torch.tensor([c.sampling.min_p for c in choosers], dtype=torch.float64, device=device)[:, None]
+    # In turn: the k likeliest; of what those weigh, the first that reach top_p; of them, the ones not below min_p.
+    listed = listed * (torch.arange(size, device=device) < top_k)
+    limited = [0 < c.sampling.top_k <= size for c in choosers]
+    base = torch.where(torch.tensor(limited, device=device), listed.sum(-1), total)[:, None]
+    reach = listed.cumsum(-1)
+    kept = (reach - listed) < top_p * base
+    kept &= listed >= min_p  # the likeliest weighs 1
+    kept[:, 0] = True
+    enough = (
+        torch.tensor(limited, device=device) | (reach[:, -1:] >= top_p * base)[:, 0] | (listed[:, -1] < min_p[:, 0])
+    )
+    at = _invert(listed * kept, numbers)
+    chosen = columns.gather(1, torch.tensor(at, device=device)[:, None])[:, 0]
+    return chosen.tolist(), enough.tolist()
+
+
+def _invert(weights: torch.Tensor, numbers: Sequence[float]) -> list[int]:
+    reach = weights.cumsum(-1, dtype=torch.float64)
+    target = torch.tensor(numbers, dtype=torch.float64, device=weights.device)[:, None] * reach[:, -1:]
+    found = torch.searchsorted(reach, target, right=True).clamp_(max=weights.shape[1] - 1)
+    return found[:, 0].tolist()
+
+
+def _logprobs(
+    raw: torch.Tensor, asked: Sequence[int], tokens: Sequence[int], choosers: Sequence[Chooser]
+) -> dict[int, TokenLogprobs]:
+    wanted = [choosers[row].sampling.logprobs or 0 for row in asked]
+    most = min(max(wanted), raw.shape[1])
+    chosen = raw.gather(1, torch.tensor([[max(tokens[row], 0)] for row in asked], device=raw.device))[:, 0].tolist()
+    values, columns = raw.topk(most, dim=-1)
+    found = {}
+    for row, count, logprob, top, ids in zip(asked, wanted, chosen, values.tolist(), columns.tolist(), strict=True):
+        best = tuple(map(Choice, ids[:count], top[:count]))
+        found[row] = TokenLogprobs(Choice(tokens[row], logprob), best)
+    return found
