@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.audit import Audit
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.namespace import Namespace
 from tests.cluster.programs import find_programs
@@ -20,9 +21,15 @@ def control_plane() -> Iterator[ControlPlane]:
         pytest.skip(programs)
     with (
         tempfile.TemporaryDirectory(prefix="control-plane-") as folder,
-        ControlPlane(programs, Path(folder), ROOT / "crds") as running,
+        ControlPlane(programs, Path(folder), ROOT / "crds", Audit(Path(folder)).flags) as running,
     ):
         yield running
+
+
+@pytest.fixture(scope="session")
+def audit(control_plane: ControlPlane) -> Audit:
+    """Of all writes to that control plane."""
+    return Audit(control_plane.folder)
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,13 @@ import http.client
 import json
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 from tests.cluster.certificates import Certificates, make_certificates
-from tests.cluster.daemon import Daemon, free_port
+from tests.cluster.daemon import Daemon, eventually, free_port
 from tests.cluster.programs import Programs
 
 __all__ = ["ControlPlane"]
@@ -25,10 +25,10 @@ class ControlPlane:
     """Stands while the `with` block does. Ended in the order in which they need each other, each waited for.
 
     `crds`: a folder of kinds that are there before the controllers start, for the garbage collector looks for new ones
-    every 30 s only, and until then leaves alone what they own."""
+    every 30 s only, and until then leaves alone what they own. `flags`: more of the API server's."""
 
-    def __init__(self, programs: Programs, folder: Path, crds: Path) -> None:
-        self.programs, self.folder, self.crds = programs, folder, crds
+    def __init__(self, programs: Programs, folder: Path, crds: Path, flags: Sequence[str] = ()) -> None:
+        self.programs, self.folder, self.crds, self.flags = programs, folder, crds, flags
         self.kubeconfig = folder / "kubeconfig"
         self._port = free_port()
         self._etcd_url = f"http://{_LOCAL}:{free_port()}"
@@ -43,7 +43,8 @@ class ControlPlane:
             self._certificates = make_certificates(self.folder / "certificates")
             self._write_kubeconfig(self._certificates)
             started.callback(self._start_etcd().stop)
-            started.callback(self._start_apiserver().stop)
+            self._apiserver = self._start_apiserver()
+            started.callback(lambda: self._apiserver.stop())
             self._install_crds()
             started.callback(self._start_controllers().stop)
             self._running = started.pop_all()
@@ -51,6 +52,25 @@ class ControlPlane:
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
+
+    def stop_apiserver(self) -> None:
+        """At once, as when its machine fails: nobody answers from now on. Nothing that it had answered for is lost."""
+        self._apiserver.kill()
+
+    def start_apiserver(self) -> None:
+        """After `stop_apiserver`: at the same address, ready."""
+        self._apiserver = self._start_apiserver()
+
+    def kubeconfig_of(self, namespace: str, account: str) -> Path:
+        """For a service account: what a pod that runs as it may do, and nothing else."""
+        done = self.kubectl("create", "token", account, f"--namespace={namespace}", "--duration=4h")
+        if done.returncode != 0:
+            raise RuntimeError(f"no token for {namespace}/{account}: {done.stderr}")
+        config = json.loads(self.kubeconfig.read_text(encoding="utf-8"))
+        config["users"] = [{"name": "admin", "user": {"token": done.stdout.strip()}}]
+        path = self.folder / f"kubeconfig-{namespace}-{account}"
+        path.write_text(json.dumps(config, indent=1), encoding="utf-8")
+        return path
 
     def kubectl(self, *args: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """As a person would, who may do anything; nothing is read from or written to that person's home."""
@@ -109,14 +129,17 @@ class ControlPlane:
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
             "--profiling=false",
+            *self.flags,
         )
         return _ready(daemon, lambda: self.status_of("/readyz") == 200, "/readyz answers 200")
 
     def _install_crds(self) -> None:
-        for args in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=30s")):
-            done = self.kubectl(*args, "-f", self.crds)
-            if done.returncode != 0:
-                raise RuntimeError(f"{self.crds}: {done.stderr}")
+        done = self.kubectl("apply", "--server-side", "-f", self.crds)
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.crds}: {done.stderr}")
+        # `kubectl wait` itself fails on an object that has no status yet: so it is asked until it does not
+        waiting = ("wait", "--for=condition=Established", "--timeout=30s", "-f", self.crds)
+        eventually(lambda: self.kubectl(*waiting).returncode == 0, "the kinds are established")
 
     def _start_controllers(self) -> Daemon:
         daemon = self._daemon(

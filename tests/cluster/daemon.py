@@ -74,8 +74,13 @@ class Daemon:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
             raise DaemonError(f"{self.name}: {error}\n{tail}") from None
 
+    def kill(self) -> None:
+        """In the middle of whatever it does."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> None:
-        """Ends it in its own way and waits; by force, and with an error, if that takes too long."""
+        """Ends it in its own way and waits; by force, and with an error, if that takes too long. Once is enough."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(DEADLINE_S)

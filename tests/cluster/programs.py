@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Programs", "find_programs"]
+__all__ = ["Programs", "find_programs", "find_tool"]
 
 _LOCK = Path(__file__).parent / "tools" / "go.sum"
 
@@ -26,10 +26,10 @@ def find_programs() -> Programs | str:
     if not sys.platform.startswith("linux"):
         return f"a control plane runs on Linux, this is {sys.platform}"
     places = {
-        "etcd": _find("etcd", on_path=True),
-        "kube-apiserver": _find("kube-apiserver"),
-        "kube-controller-manager": _find("kube-controller-manager"),
-        "kubectl": _find("kubectl", on_path=True),
+        "etcd": find_tool("etcd", on_path=True),
+        "kube-apiserver": find_tool("kube-apiserver"),
+        "kube-controller-manager": find_tool("kube-controller-manager"),
+        "kubectl": find_tool("kubectl", on_path=True),
     }
     missing = [name for name, place in places.items() if place is None]
     if missing:
@@ -37,7 +37,8 @@ def find_programs() -> Programs | str:
     return Programs(*(place for place in places.values() if place is not None))
 
 
-def _find(name: str, *, on_path: bool = False) -> Path | None:
+def find_tool(name: str, *, on_path: bool = False) -> Path | None:
+    """A program by its name, built or found."""
     cache = os.environ.get("OMNIPIPE_CACHE")
     if cache is None:
         cache = f"{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/omnipipe"

@@ -32,7 +32,8 @@ _WATCH_S: Final = (240, 300)
 """The server ends a watch after this long; spread, or all of them begin anew at once."""
 _SILENCE_S: Final = 90.0
 """The server sends a bookmark a minute. Longer silence is a dead connection that nobody closed."""
-_PAGE: Final = 500
+_PAGE: Final = 250
+"""Objects of a list at a time. At the start there are a dozen lists at once, and their pages are what takes memory."""
 _APPLY: Final = {"fieldManager": FIELD_MANAGER, "force": "true"}
 _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LINE: Final = 32 << 20

@@ -13,7 +13,7 @@ anything else that a client chooses: an unknown model is `UNKNOWN_MODEL`.
 import asyncio
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from omnipipe.observe import buckets
 from omnipipe.observe.families import CONTENT_TYPE, Counter, Family, Gauge, Histogram, Registry, WireCounters
@@ -29,6 +29,7 @@ __all__ = [
     "Gauge",
     "Histogram",
     "Outcome",
+    "PipelineLabels",
     "Refusal",
     "Registry",
     "ReplicaState",
@@ -100,7 +101,16 @@ class StageEnd(StrEnum):
     LOST = "lost"  # its gateway or a consumer died
 
 
-_PIPELINE: Final = ("namespace", "pipeline", "revision")
+class PipelineLabels(NamedTuple):
+    """Whose request it was."""
+
+    namespace: str
+    pipeline: str
+    revision: str
+
+
+_NOBODYS: Final = PipelineLabels("", "", "")
+_PIPELINE: Final = PipelineLabels._fields
 _STAGE: Final = ("namespace", "pipeline", "stage", "revision")
 
 
@@ -239,44 +249,45 @@ class CoordinatorMetrics:
 
 
 class RouteMetrics:
-    """The series of one model on one route. Bind once, use for every request."""
+    """The series of one model of one pipeline on one route. Bind once, use for every request."""
 
     __slots__ = (
         "_ends", "completion_tokens", "duration", "first_audio", "first_token", "in_flight", "inter_token",
         "prompt_tokens", "response_bytes",
     )  # fmt: skip
 
-    def __init__(self, registry: Registry, model: str, route: str) -> None:
-        labels = ("model", "route")
+    def __init__(self, registry: Registry, pipeline: PipelineLabels, model: str, route: str) -> None:
+        labels = (*_PIPELINE, "model", "route")
+        where = (*pipeline, model, route)
         self.in_flight: Gauge = registry.gauge(
             "omnipipe_gateway_in_flight", "HTTP requests being answered.", labels
-        ).labels(model, route)
+        ).labels(*where)
         self.duration: Histogram = registry.histogram(
             "omnipipe_gateway_request_duration_seconds", "Whole HTTP requests.", labels, buckets.REQUEST
-        ).labels(model, route)
+        ).labels(*where)
         self.first_token: Histogram = registry.histogram(
             "omnipipe_gateway_time_to_first_token_seconds",
             "From the request's last byte to the first text of its answer.", labels, buckets.FIRST,
-        ).labels(model, route)  # fmt: skip
+        ).labels(*where)  # fmt: skip
         self.first_audio: Histogram = registry.histogram(
             "omnipipe_gateway_time_to_first_audio_seconds",
             "From the request's last byte to the first sound of its answer.", labels, buckets.FIRST,
-        ).labels(model, route)  # fmt: skip
+        ).labels(*where)  # fmt: skip
         self.inter_token: Histogram = registry.histogram(
             "omnipipe_gateway_inter_token_seconds",
             "Between two pieces of text of one streamed answer.", labels, buckets.INTER_TOKEN,
-        ).labels(model, route)  # fmt: skip
+        ).labels(*where)  # fmt: skip
         self.prompt_tokens: Counter = registry.counter(
             "omnipipe_gateway_prompt_tokens", "Tokens that requests brought.", labels
-        ).labels(model, route)
+        ).labels(*where)
         self.completion_tokens: Counter = registry.counter(
             "omnipipe_gateway_completion_tokens", "Tokens that answers held.", labels
-        ).labels(model, route)
+        ).labels(*where)
         self.response_bytes: Counter = registry.counter(
             "omnipipe_gateway_response_bytes", "Bytes of answer bodies.", labels
-        ).labels(model, route)
+        ).labels(*where)
         ends = registry.counter("omnipipe_gateway_requests", "HTTP requests that ended.", (*labels, "outcome"))
-        self._ends = {outcome: ends.labels(model, route, outcome.value) for outcome in Outcome}
+        self._ends = {outcome: ends.labels(*where, outcome.value) for outcome in Outcome}
 
     def ended(self, outcome: Outcome, seconds: float) -> None:
         self._ends[outcome].inc()
@@ -284,10 +295,16 @@ class RouteMetrics:
 
 
 class GatewayMetrics:
-    """What the HTTP process reports. Written by its event loop."""
+    """What the HTTP process reports. Written by its event loop.
 
-    def __init__(self, registry: Registry) -> None:
+    `pipelines`: whose each model is, by the name that answers carry. A request that reached none of them is counted
+    with the only one if there is only one, else with nobody's."""
+
+    def __init__(self, registry: Registry, pipelines: Mapping[str, PipelineLabels] | None = None) -> None:
         self._registry = registry
+        self._pipelines = dict(pipelines or {})
+        owners = set(self._pipelines.values())
+        self._only = owners.pop() if len(owners) == 1 else _NOBODYS
         self._routes: dict[tuple[str, str], RouteMetrics] = {}
         registry.watch("omnipipe_gateway_tasks", "Asyncio tasks; a number that only grows is a leak.", _tasks)
 
@@ -295,7 +312,8 @@ class GatewayMetrics:
         """`model` is a served name or `UNKNOWN_MODEL`, `route` the route's template (`/v1/models/{id}`)."""
         found = self._routes.get((model, route))
         if found is None:
-            found = self._routes[model, route] = RouteMetrics(self._registry, model, route)
+            owner = self._pipelines.get(model, self._only)
+            found = self._routes[model, route] = RouteMetrics(self._registry, owner, model, route)
         return found
 
 

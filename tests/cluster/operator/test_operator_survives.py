@@ -30,6 +30,7 @@ def test_killed_at_a_write_it_converges_without_duplicates_or_orphans(
         assert operator.stop() == 0
 
 
+@pytest.mark.timeout(120)  # a control plane starts, or a lease runs out, on a machine that may be busy
 def test_an_api_server_that_restarts_is_waited_for(control_plane: ControlPlane, tmp_path: Path) -> None:
     own = ControlPlane(control_plane.programs, tmp_path, control_plane.crds)  # the others' tests need theirs
     with own, Operator(own, tmp_path, "default", lease="default") as operator:
@@ -46,6 +47,7 @@ def test_an_api_server_that_restarts_is_waited_for(control_plane: ControlPlane, 
         assert operator.ready()
 
 
+@pytest.mark.timeout(120)  # a control plane starts, or a lease runs out, on a machine that may be busy
 def test_the_next_leads_when_the_leader_is_killed_and_at_once_when_it_is_told_to_stop(
     control_plane: ControlPlane, namespace: Namespace, tmp_path: Path
 ) -> None:

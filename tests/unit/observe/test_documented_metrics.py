@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.observe.events import EventName
 from omnipipe.observe.metrics import CoordinatorMetrics, GatewayMetrics, Registry, ReplicaState, StageMetrics
 
@@ -13,6 +14,7 @@ def families() -> set[str]:
     registry = Registry(process=False)
     stage = StageMetrics(registry, namespace="n", pipeline="p", stage="s", revision="r")
     stage.edge("s>t")
+    AutoregressiveMetrics(registry, namespace="n", pipeline="p", stage="s", revision="r")
     CoordinatorMetrics(registry, namespace="n", pipeline="p", revision="r").replicas("s", {ReplicaState.DOWN: 1})
     GatewayMetrics(registry).route("m", "/v1/models")
     return {

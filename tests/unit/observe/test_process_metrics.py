@@ -9,6 +9,7 @@ from omnipipe.observe.metrics import (
     End,
     GatewayMetrics,
     Outcome,
+    PipelineLabels,
     Refusal,
     Registry,
     ReplicaState,
@@ -90,6 +91,29 @@ def test_a_route_is_bound_once() -> None:
     gateway = GatewayMetrics(Registry())
     assert gateway.route("m", "/v1/models") is gateway.route("m", "/v1/models")
     assert gateway.route("m", "/v1/models") is not gateway.route("n", "/v1/models")
+
+
+def test_a_request_is_counted_with_its_pipeline() -> None:
+    registry = Registry(process=False)
+    ours, theirs = PipelineLabels("n", "ours", "r1"), PipelineLabels("n", "theirs", "r2")
+    gateway = GatewayMetrics(registry, {"a": ours, "b": theirs})
+    for model in ("a", "b", "unknown"):
+        gateway.route(model, "/v1/models").ended(Outcome.OK, 0.1)
+
+    rest = {"route": "/v1/models", "outcome": "ok"}
+    name = "omnipipe_gateway_requests_total"
+    assert value(registry, name, model="a", **ours._asdict(), **rest) == 1
+    assert value(registry, name, model="b", **theirs._asdict(), **rest) == 1
+    assert value(registry, name, model="unknown", namespace="", pipeline="", revision="", **rest) == 1
+
+
+def test_what_reached_no_pipeline_is_counted_with_the_only_one() -> None:
+    registry = Registry(process=False)
+    only = PipelineLabels("n", "p", "r")
+    GatewayMetrics(registry, {"a": only}).route("unknown", "other").ended(Outcome.CLIENT_ERROR, 0.1)
+
+    rest = {"model": "unknown", "route": "other", "outcome": "client_error"}
+    assert value(registry, "omnipipe_gateway_requests_total", **only._asdict(), **rest) == 1
 
 
 async def test_a_scrape_on_the_loop_counts_its_tasks() -> None:

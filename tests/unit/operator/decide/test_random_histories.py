@@ -43,7 +43,7 @@ actions = st.one_of(
 
 
 @pytest.mark.timeout(60)
-@settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(actions, min_size=3, max_size=9))
 def test_any_history_keeps_the_rules_and_converges(history: list[tuple[str, Any]]) -> None:
     rules = Rules()
