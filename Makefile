@@ -2,10 +2,11 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 
-.PHONY: help setup demo test check unit integration cluster-tests bench generate constraints clean
+.PHONY: help setup demo test check unit integration cluster-tests e2e cluster cluster-down images bench generate \
+	constraints clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 setup: ## install everything the other targets need (cached outside the tree)
 	@scripts/setup.sh
@@ -13,7 +14,7 @@ setup: ## install everything the other targets need (cached outside the tree)
 demo: setup ## start the small built-in pipeline and show its first streamed answer
 	@$(PY) scripts/demo.py
 
-test: check unit integration cluster-tests ## everything: the four below
+test: check unit integration cluster-tests e2e ## everything: the five below
 
 check: setup ## lint, format, types, import contracts
 	$(PY) -m ruff check .
@@ -31,11 +32,25 @@ cluster-tests: setup ## the cluster objects, against a real API server with its 
 	@scripts/setup-cluster.sh
 	$(PY) -m pytest $(ARGS) tests/cluster
 
+e2e: setup ## helm install, kubectl apply, pods run, an OpenAI client gets its answer (a cluster of its own, needs root)
+	@scripts/setup-cluster.sh node
+	$(PY) -m pytest $(ARGS) tests/e2e
+
+cluster: setup ## a real single-node Kubernetes on this machine, without a container engine (Linux, root)
+	@scripts/setup-cluster.sh node
+	@$(PY) -m scripts.cluster up
+
+cluster-down: setup ## remove it without a trace
+	@$(PY) -m scripts.cluster down
+
+images: setup ## build the images (make images ONLY="stage" BASE=my/python:3.11 TAG=dev)
+	@$(PY) -m scripts.cluster images $(ONLY) $(if $(BASE),--base=$(BASE)) $(if $(TAG),--tag=$(TAG))
+
 bench: setup ## the measured figures, each beside its baseline and its goal (make bench ONLY="p1 p4")
 	@$(PY) -m bench $(ONLY)
 
-generate: setup ## write what is made from the sources and committed: crds/
-	@$(PY) scripts/generate.py
+generate: setup ## write what is made from the sources and committed: crds/, and the copy and dashboards in charts/
+	@$(PY) -m scripts.generate
 
 constraints: ## pin the newest versions that fit pyproject.toml
 	@scripts/constraints.sh

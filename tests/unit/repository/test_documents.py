@@ -47,8 +47,8 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=of)
 def test_make_targets_exist(path: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    mentioned = set(re.findall(r"`make ([a-z-]+)", path.read_text()))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    mentioned = set(re.findall(r"`make ([a-z0-9-]+)", path.read_text()))
     mentioned |= {words[1] for words in commands(path) if words[0] == "make" and len(words) > 1}
     assert mentioned <= targets
 

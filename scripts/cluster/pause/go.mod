@@ -1,0 +1,3 @@
+module omnipipe.dev/scripts/cluster/pause
+
+go 1.24.0
