@@ -7,6 +7,7 @@ from typing import Literal
 __all__ = [
     "Arguments",
     "FamiliesArgs",
+    "FetchArgs",
     "GatewayArgs",
     "GatewayOptions",
     "GraphArgs",
@@ -76,6 +77,13 @@ class FamiliesArgs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FetchArgs:
+    source: str
+    into: Path | None
+    log_format: Literal["text", "json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeysArgs:
     folder: Path
 
@@ -124,6 +132,7 @@ Arguments = (
     | GraphArgs
     | ProfileArgs
     | FamiliesArgs
+    | FetchArgs
     | KeysArgs
     | StageArgs
     | GatewayArgs

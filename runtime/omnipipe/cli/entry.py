@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from omnipipe.cli.arguments import (
     Arguments,
     FamiliesArgs,
+    FetchArgs,
     GatewayArgs,
     GraphArgs,
     KeysArgs,
@@ -73,6 +74,10 @@ def _run(args: Arguments, environment: Environment) -> int:
             from omnipipe.cli import show
 
             return show.run(args)
+        case FetchArgs():
+            from omnipipe.cli import fetch
+
+            return fetch.run(args)
         case KeysArgs():
             from omnipipe.cli import keys
 

@@ -9,6 +9,7 @@ from omnipipe.cli import exits
 from omnipipe.cli.arguments import (
     Arguments,
     FamiliesArgs,
+    FetchArgs,
     GatewayArgs,
     GatewayOptions,
     GraphArgs,
@@ -45,6 +46,8 @@ def parse(argv: Sequence[str]) -> Arguments:
             return GraphArgs(file=given.file, format=given.format)
         case "families":
             return FamiliesArgs()
+        case "fetch":
+            return FetchArgs(source=given.source, into=given.into, log_format=given.log_format)
         case "keys":
             return KeysArgs(folder=given.folder)
         case "profile":
@@ -143,6 +146,16 @@ def _parser() -> argparse.ArgumentParser:
     profile = command("profile", "Show where the time of requests went, from a folder of --events-dir.")
     profile.add_argument("folder", type=Path, metavar="DIR")
     profile.add_argument("--request", metavar="ID", help="show this request alone, event by event")
+
+    fetch = command("fetch", "Bring a model here: whole, or not at all, checked before it is used.")
+    fetch.add_argument("source", metavar="SOURCE", help="hf://owner/name[@revision], builtin://name or file:///path")
+    fetch.add_argument(
+        "--into",
+        type=Path,
+        metavar="DIR",
+        help="folder of models, for processes with OMNIPIPE_MODELS=DIR (default: the hub library's own cache)",
+    )
+    fetch.add_argument("--log-format", choices=("text", "json"), default="text")
 
     keys = command("keys", "Make the keys that encrypt the wire (CURVE) in a new folder.")
     keys.add_argument("folder", type=Path, metavar="DIR")

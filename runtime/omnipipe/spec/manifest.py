@@ -19,7 +19,7 @@ from omnipipe.spec.cluster_fields import (
     NetworkPolicy,
     Rollout,
 )
-from omnipipe.spec.plan import Placement
+from omnipipe.spec.plan import Dtype, Placement
 from omnipipe.spec.pods import KeyRef, PodFields, StagePodFields
 from omnipipe.spec.scalars import (
     Annotation,
@@ -106,6 +106,34 @@ class EngineSpec(Section):
         strict=False,
         description="Where the engine runs: inline, in the stage's I/O loop (steps under a millisecond), or thread, "
         "beside it (long steps that release the GIL).",
+    )
+    step_tokens: Annotated[int, Field(ge=1, le=1 << 20)] | None = Field(
+        default=None,
+        description="Autoregressive engines: positions in one step, prompts and new tokens together (1024). A longer "
+        "prompt comes in chunks, so this bounds how long it holds up the tokens of others.",
+    )
+    kv_bytes: Annotated[int, Field(ge=1, le=1 << 44)] | None = Field(
+        default=None,
+        description="Autoregressive engines: memory for the KV cache; left out: a share of what is free once the "
+        "model is loaded.",
+    )
+    block_tokens: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None,
+        description="Autoregressive engines: positions in a block of the KV cache, in which prefixes are shared (16).",
+    )
+    prefix_cache: bool | None = Field(
+        default=None,
+        description="Autoregressive engines: keep the KV of ended requests for others that begin alike (true).",
+    )
+    dtype: Dtype | None = Field(
+        default=None,
+        description="Autoregressive engines: what the model computes in; auto: what suits its weights and the "
+        "hardware.",
+    )
+    max_context: Annotated[int, Field(ge=2, le=1 << 24)] | None = Field(
+        default=None,
+        description="Autoregressive engines: positions of one request, prompt and answer together; left out: what the "
+        "model was made for.",
     )
 
 

@@ -2,16 +2,25 @@
 stage's params against its type. Pure; the graph's own rules are in `graph_rules`."""
 
 from collections.abc import Iterator
+from typing import Final
+
+from pydantic.alias_generators import to_camel
 
 from omnipipe.spec.errors import PathKey, Problem
 from omnipipe.spec.family import Family, StageType
-from omnipipe.spec.manifest import GatewaySpec, ModelSpec, PipelineSpec, TransportSpec
+from omnipipe.spec.manifest import EngineSpec, GatewaySpec, ModelSpec, PipelineSpec, TransportSpec
 from omnipipe.spec.params import param_problem
-from omnipipe.spec.plan import ParamValue
+from omnipipe.spec.plan import EngineKind, ParamValue
 from omnipipe.spec.sources import parse_source
 from omnipipe.spec.suggest import listed, meant
 
-__all__ = ["check_fields", "check_model", "check_params"]
+__all__ = ["check_engine", "check_fields", "check_model", "check_params"]
+
+_OF_OTHERS: Final = {
+    EngineKind.BATCH: ("step_tokens", "kv_bytes", "block_tokens", "prefix_cache", "dtype", "max_context"),
+    EngineKind.AUTOREGRESSIVE: ("max_cost", "max_wait_ms"),
+}
+"""Options of an engine that an engine of this kind does not have."""
 
 
 def check_fields(spec: PipelineSpec) -> list[Problem]:
@@ -48,6 +57,17 @@ def check_params(params: dict[str, ParamValue], stage: StageType, path: PathKey)
         if message is not None:
             problems.append(Problem((*path, "params", name), message))
     return problems
+
+
+def check_engine(engine: EngineSpec, stage: StageType, path: PathKey) -> list[Problem]:
+    """No option of another kind of engine: it would be without effect."""
+    return [
+        Problem(
+            (*path, "engine", to_camel(name)), f'has no effect: stage type "{stage.name}" has the {stage.engine} engine'
+        )
+        for name in _OF_OTHERS[stage.engine]
+        if getattr(engine, name) is not None
+    ]
 
 
 def _schemes(family: Family) -> str:

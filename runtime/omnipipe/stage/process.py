@@ -44,6 +44,8 @@ _TICK_S = 5.0
 """`/livez`: the I/O loop turns four times a second when idle; this long without a turn it is stuck."""
 _SWITCH_S = 5e-4
 """With an engine thread: Python work in it delays the I/O loop by at most this (5 ms by default)."""
+_AUTOREGRESSIVE = "omnipipe.engines.autoregressive.engine"
+"""Brings torch."""
 _JOIN_S = 1.0
 """What a running step gets to end when the process leaves; a longer one is left behind."""
 
@@ -75,6 +77,8 @@ def _run(plan: Plan, stage: PlanStage, replica: int, settings: StageSettings) ->
         if inline:
             runner: Runner = InlineRunner(lambda: _make_engine(plan, stage, registry))
             runner.start()  # before anybody can connect: whoever is let in is served
+        else:
+            _import_code(stage)  # libraries load with the GIL held: a peer that is connected would miss our beats
         identity = Identity(
             plan.pipeline, plan.revision, Role.STAGE, f"{stage.name}-{replica}-{secrets.token_hex(4)}", stage.name
         )
@@ -131,10 +135,27 @@ def _open_wire(identity: Identity, listen: str, plan: Plan, keys: CurveKeys | No
 
 def _make_engine(plan: Plan, stage: PlanStage, registry: Registry) -> Engine:
     """Where the engine will run: a program may load its model in its constructor or in its engine's."""
+    with _loading(stage):
+        program = _program_type(stage)(StageContext(stage.name, plan.source, stage.params))
+        return _engine_for(plan, stage, program, registry)
+
+
+def _import_code(stage: PlanStage) -> None:
+    with _loading(stage):
+        _program_type(stage)
+        if stage.engine.kind is EngineKind.AUTOREGRESSIVE:
+            importlib.import_module(_AUTOREGRESSIVE)
+
+
+def _program_type(stage: PlanStage) -> Any:
     module, _, name = stage.program.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@contextmanager
+def _loading(stage: PlanStage) -> Iterator[None]:
     try:
-        program_type = getattr(importlib.import_module(module), name)
-        return _engine_for(plan, stage, program_type(StageContext(stage.name, plan.source, stage.params)), registry)
+        yield
     except (Exception, SystemExit) as error:  # the boundary to the program's author: whatever it is, it does not load
         _log.debug("loading %s", stage.program, exc_info=True)
         text = f"cannot load its program {stage.program}: {type(error).__name__}: {error}"

@@ -58,7 +58,7 @@ def test_what_a_family_names_is_there(name: str) -> None:
     assert family is not None
     requests = load_requests(family)
 
-    assert requests.options
+    assert requests.capabilities
     for stage in family.stages:
         module, _, program = stage.program.partition(":")
         assert callable(getattr(import_module(module), program))

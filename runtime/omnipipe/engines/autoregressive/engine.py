@@ -43,8 +43,8 @@ _Part = Sequence[tuple[Slice, Live]]
 
 
 class AutoregressiveEngine:
-    """Loads the program's model when it is made. `stage` is for logs and for what a client is told. With a `kernel` the model is
-    also made quicker on a CPU, where it can be: its linear layers are replaced."""
+    """Loads the program's model when it is made. `stage` is for logs and for what a client is told. With a `kernel` the
+    model is made quicker on a CPU, where it can be: its linear layers are replaced, too."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ batches, in f32, on some. Which is quicker here is measured once, on the model's
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ class _PackedLinear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
-        self._bias = bias
+        self._bias = None if bias is None else bias.detach()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.numel() == 0:
@@ -36,30 +36,32 @@ class _PackedLinear(nn.Module):
         return out
 
 
-def pack_linears(model: nn.Module) -> bool:
-    """Replaces the model's linear layers where that pays; False: it was left as it is."""
+def pack_linears(model: nn.Module, *, gain: float = _GAIN) -> bool:
+    """Replaces the model's linear layers where that makes them `gain` times as quick; False: they are as they were."""
     layers = [
         (parent, name, layer)
         for parent in model.modules()
         for name, layer in parent.named_children()
         if type(layer) is nn.Linear and layer.weight.dtype == torch.float32 and layer.weight.device.type == "cpu"
     ]
-    if not layers or not torch.backends.mkldnn.is_available():
+    mkldnn: Any = torch.backends.mkldnn  # not typed
+    if not layers or not mkldnn.is_available():
         return False
     with torch.inference_mode():
-        if not _pays(max((layer for _, _, layer in layers), key=lambda layer: layer.weight.numel())):
+        if _gain(max((layer for _, _, layer in layers), key=lambda layer: layer.weight.numel())) < gain:
             return False
         for parent, name, layer in layers:
-            bias = None if layer.bias is None else layer.bias.detach()
+            bias: torch.Tensor | None = layer.bias  # None without, whatever its type says
             setattr(parent, name, _PackedLinear(layer.weight.detach(), bias))
     return True
 
 
-def _pays(layer: nn.Linear) -> bool:
+def _gain(layer: nn.Linear) -> float:
+    """How many times as quick."""
     weight = layer.weight.detach()[:4096]
     packed = _PackedLinear(weight, None)
     x = torch.randn(_ROWS, weight.shape[1])
-    return _seconds(lambda: linear(x, weight)) > _GAIN * _seconds(lambda: packed(x))
+    return _seconds(lambda: linear(x, weight)) / _seconds(lambda: packed(x))
 
 
 def _seconds(call: Callable[[], object]) -> float:

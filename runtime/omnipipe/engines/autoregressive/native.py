@@ -13,7 +13,7 @@ import subprocess
 import threading
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -87,8 +87,9 @@ class NativeAttention:
 
     def _load(self, library: Path) -> None:
         try:
-            if not hasattr(torch.ops.omnipipe, "paged_attention"):
-                torch.ops.load_library(str(library))
+            operations: Any = torch.ops  # not typed
+            if not hasattr(operations.omnipipe, "paged_attention"):
+                operations.load_library(str(library))
         except (OSError, RuntimeError) as error:
             _log.warning("the attention kernel does not load, plain torch operations do: %s", error)
             return

@@ -7,7 +7,7 @@ from omnipipe.families.echo.graph import FAMILY
 from omnipipe.families.echo.knobs import check_knobs
 from omnipipe.families.echo.text import count_words
 from omnipipe.families.echo.tones import SAMPLE_RATE_HZ, VOICES
-from omnipipe.families.requests import Entry, Message, TextRequest
+from omnipipe.families.requests import Capability, Entry, Message, TextRequest
 from omnipipe.spec.suggest import listed, meant
 from omnipipe.wire.value import Value
 
@@ -19,6 +19,7 @@ _DEFAULT_VOICE = "alloy"
 class EchoRequests:
     """`families.requests.Requests` of the echo family. A token is a word."""
 
+    capabilities: frozenset[Capability] = frozenset({"chat", "completion"})
     options: frozenset[str] = frozenset({"max_tokens", "max_completion_tokens", "stop"})
     voices: frozenset[str] = frozenset(VOICES)
     audio_formats: frozenset[str] = frozenset({"wav", "pcm16"})
@@ -51,6 +52,13 @@ class EchoRequests:
 
 
 def _text(message: Message, path: str) -> str:
+    if message.reasoning is not None:
+        raise RequestError(
+            ErrorKind.INVALID,
+            f"'{path}.reasoning_content' is not supported: this pipeline does not reason; leave it out",
+            param=f"{path}.reasoning_content",
+            code="unsupported_parameter",
+        )
     for index, part in enumerate(message.parts):
         if part.type != "text":
             raise RequestError(

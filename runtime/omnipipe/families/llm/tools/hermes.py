@@ -1,0 +1,106 @@
+"""`<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, as Hermes and Qwen models write it."""
+
+import json
+import secrets
+from collections.abc import Sequence
+
+from omnipipe.families.llm.asked import Tool
+from omnipipe.families.llm.marks import seek
+from omnipipe.families.llm.tools.content import ContentText
+from omnipipe.families.llm.tools.dialect import Delta, Literal
+from omnipipe.families.llm.tools.reader import CallReader
+from omnipipe.families.llm.tools.schema import arguments_schema, quoted
+
+__all__ = ["Hermes"]
+
+_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+
+
+class Hermes:
+    marks: tuple[str, ...] = (_OPEN, _CLOSE)
+    opening: str | None = _OPEN
+
+    def parser(self, names: frozenset[str]) -> "HermesParser":
+        return HermesParser()
+
+    def call_id(self) -> str:
+        return f"call_{secrets.token_hex(12)}"
+
+    def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
+        bodies = []
+        for tool in tools:
+            head = '{"name": ' + json.dumps(tool.function.name) + ', "arguments": '
+            bodies.append(f'{quoted(head)} %json {arguments_schema(tool)} "}}"')
+        more = r' ("\n" call)*' if parallel else ""
+        return (
+            f"calls: {literal(_OPEN)} opened\nopened: rest{more}\ncall: {literal(_OPEN)} rest\n"
+            rf'rest: "\n" body "\n" {literal(_CLOSE)}' + "\n"
+            f"body: {' | '.join(bodies)}\n"
+        )
+
+
+class HermesParser:
+    def __init__(self) -> None:
+        self.calls = 0
+        self._content = ContentText()
+        self._text = ""
+        self._reader: CallReader | None = None
+        self._closing = False
+        """Behind a call, before its end is marked."""
+
+    @property
+    def calling(self) -> bool:
+        return self._reader is not None or self._closing
+
+    def push(self, text: str) -> list[Delta]:
+        out: list[Delta] = []
+        self._text += text
+        while self._text:
+            before = self._text
+            if self._reader is not None:
+                self._read(self._reader, out)
+            elif self._closing:
+                self._close()
+            else:
+                self._speak(out)
+            if self._text == before:
+                break
+        return out
+
+    def finish(self) -> list[Delta]:
+        out: list[Delta] = []
+        if not self.calling:
+            self._content.say(self._text, out)
+            self._content.finish(out)
+        return out
+
+    def _speak(self, out: list[Delta]) -> None:
+        at, found = seek(self._text, _OPEN)
+        self._content.say(self._text[:at], out)
+        self._text = self._text[at:]
+        if found:
+            self._text = self._text[len(_OPEN) :]
+            self._reader = CallReader()
+
+    def _read(self, reader: CallReader, out: list[Delta]) -> None:
+        taken = 0
+        while taken < len(self._text) and not (reader.done or reader.failed):
+            deltas = reader.push(self._text[taken])
+            taken += 1
+            if deltas:
+                self._content.interrupt()
+                out += deltas
+        self._text = self._text[taken:]
+        if reader.done or reader.failed:
+            self._reader = None
+            self._closing = reader.began
+            self.calls += reader.done
+            if not reader.began:
+                self._content.say(_OPEN, out)
+                self._text = reader.raw + self._text
+
+    def _close(self) -> None:
+        """What a model writes between a call and its end means nothing: a brace too many, mostly."""
+        at, found = seek(self._text, _CLOSE)
+        self._text = self._text[at + len(_CLOSE) :] if found else self._text[at:]
+        self._closing = not found
