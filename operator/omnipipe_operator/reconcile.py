@@ -76,8 +76,6 @@ class Reconciler:
             self._queue.add(key, _AFTER_WRITES_S)
         if decision.again_after_s is not None:
             self._queue.add(key, decision.again_after_s)
-        if writes:  # the cache has their answers already, so that the watch's events of them are nothing new
-            self._queue.add(key)
         if memory.strangers:
             self._queue.add(key, _STRANGERS_S)
         if refused:

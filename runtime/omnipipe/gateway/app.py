@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match, Route
 
 from omnipipe import __version__
 from omnipipe.errors import ErrorKind, RequestError
@@ -23,10 +24,15 @@ from omnipipe.gateway.openai.chat import chat_order
 from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
 from omnipipe.gateway.openai.completion import completion_order
 from omnipipe.gateway.openai.completion_request import CompletionRequest
+from omnipipe.gateway.openai.embedding import embedding_order
+from omnipipe.gateway.openai.embedding_request import EmbeddingRequest
+from omnipipe.gateway.openai.tokens import DetokenizeBody, TokenizeBody, detokenize_order, tokenize_order
 from omnipipe.gateway.openapi import describe
+from omnipipe.gateway.post import PostRoute
 from omnipipe.gateway.routes import Scrape, make_router
 from omnipipe.gateway.served import Leaving, ModelTable, Served
 from omnipipe.gateway.settings import GatewaySettings
+from omnipipe.gateway.whole import WholeRoute
 from omnipipe.observe.metrics import GatewayMetrics, PipelineLabels, Registry
 
 __all__ = ["create_app"]
@@ -51,7 +57,6 @@ def create_app(
     metrics = GatewayMetrics(registry, owners)
     models = ModelTable(pipelines)
     keys = KeyRing.load(settings.api_keys, settings.api_keys_file)
-    framework = _framework()
 
     @cache
     def document() -> dict[str, Any]:
@@ -60,10 +65,21 @@ def create_app(
     async def render() -> bytes:
         return registry.render()
 
-    framework.include_router(make_router(models, leaving or Leaving(), scrape or render, document, int(time.time())))
-    hot: list[HotRoute[Any, Any]] = [
+    router = make_router(
+        models,
+        leaving or Leaving(),
+        scrape or render,
+        document,
+        started_s=int(time.time()),
+        grace_s=settings.grace_s,
+    )
+    framework = _framework(router)
+    hot: list[PostRoute[Any, Any]] = [
         HotRoute("/v1/chat/completions", ChatCompletionRequest, chat_order, models, settings, metrics),
         HotRoute("/v1/completions", CompletionRequest, completion_order, models, settings, metrics),
+        WholeRoute("/v1/embeddings", EmbeddingRequest, embedding_order, models, settings, metrics),
+        WholeRoute("/tokenize", TokenizeBody, tokenize_order, models, settings, metrics),
+        WholeRoute("/detokenize", DetokenizeBody, detokenize_order, models, settings, metrics),
     ]
     if access_log is None and settings.access_log:
         access_log = AccessLog(sys.stdout.buffer)
@@ -78,10 +94,11 @@ def create_app(
     return _with_cors(edge, settings.cors_origins) if settings.cors_origins else edge
 
 
-def _framework() -> FastAPI:
+def _framework(router: APIRouter) -> FastAPI:
     """FastAPI with every way it has of answering an error turned into ours. Its documentation pages are off: they load
     scripts from elsewhere."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.include_router(router)
 
     @app.exception_handler(RequestError)
     async def on_request_error(request: Request, error: RequestError) -> Response:
@@ -93,7 +110,10 @@ def _framework() -> FastAPI:
         detail = str(error.detail)
         if error.status_code == 404:
             detail = f"Unknown request URL: {request.method} {request.url.path}."
-        return _json(error.status_code, from_status(error.status_code, detail), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers = {"allow": ", ".join(sorted(_methods(router, request)))}
+        return _json(error.status_code, from_status(error.status_code, detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -107,6 +127,17 @@ def _framework() -> FastAPI:
         return _json(500, envelope(RequestError(ErrorKind.INTERNAL, INTERNAL_MESSAGE)), {})  # the edge logs it
 
     return app
+
+
+def _methods(router: APIRouter, request: Request) -> set[str]:
+    """What can be done at the path: the framework itself names the methods of one of its routes alone."""
+    routes = [route for route in router.routes if isinstance(route, Route)]
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def _json(status: int, body: bytes, headers: dict[str, str]) -> Response:

@@ -1,6 +1,6 @@
 """The outermost layer: whoever answers, each request gets an id, is let in or not, ends in one envelope and is counted.
 
-It hands the hot paths to `hot` and everything else to the framework. Nothing above it may raise.
+It hands the routes on bare ASGI to `post` and everything else to the framework. Nothing above it may raise.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from omnipipe.gateway.access_log import AccessLog
 from omnipipe.gateway.body import TooLarge
 from omnipipe.gateway.errors import INTERNAL_MESSAGE, from_status
 from omnipipe.gateway.exchange import CLIENT_LEFT_STATUS, ASGIApp, ClientLeft, Exchange, Receive, Scope, Send
-from omnipipe.gateway.hot import HotRoute
 from omnipipe.gateway.keys import KeyRing
+from omnipipe.gateway.post import PostRoute
 from omnipipe.gateway.request_ids import new_request_id, sane_request_id
 from omnipipe.observe.metrics import UNKNOWN_MODEL, GatewayMetrics, Outcome
 
@@ -36,7 +36,7 @@ class Edge:
     def __init__(
         self,
         framework: ASGIApp,
-        hot: Mapping[str, HotRoute[Any, Any]],
+        hot: Mapping[str, PostRoute[Any, Any]],
         keys: KeyRing,
         metrics: GatewayMetrics,
         access_log: AccessLog | None,

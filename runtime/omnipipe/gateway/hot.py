@@ -10,64 +10,23 @@ Slow readers: `send` waits for room in the socket, so `Flight.next` is not calle
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from omnipipe.gateway.body import read_body
-from omnipipe.gateway.departure import Departure
 from omnipipe.gateway.exchange import Exchange
 from omnipipe.gateway.openai.answer import ChoiceWriter, Tally, WriterT
-from omnipipe.gateway.openai.order import Limits, Order, TextBody, invalid
-from omnipipe.gateway.openai.parse import BodyParser
-from omnipipe.gateway.request_ids import sane_request_id
-from omnipipe.gateway.served import ModelTable, Served
-from omnipipe.gateway.settings import GatewaySettings
-from omnipipe.observe.metrics import GatewayMetrics, RouteMetrics
+from omnipipe.gateway.openai.order import Order, TextBody
+from omnipipe.gateway.post import PostRoute, count_tokens
+from omnipipe.observe.metrics import RouteMetrics
 
 __all__ = ["HotRoute"]
 
 BodyT = TypeVar("BodyT", bound=TextBody)
 
-MakeOrder = Callable[[BodyT, Served, str, int, Limits], Order[WriterT]]
 
+class HotRoute(PostRoute[BodyT, Order[Any]], Generic[BodyT, WriterT]):
+    """One POST route whose answers may be streams."""
 
-class HotRoute(Generic[BodyT, WriterT]):
-    """One POST route."""
-
-    def __init__(
-        self,
-        path: str,
-        body: type[BodyT],
-        order: MakeOrder[BodyT, WriterT],
-        models: ModelTable,
-        settings: GatewaySettings,
-        metrics: GatewayMetrics,
-    ) -> None:
-        self.path = path
-        self._parse = BodyParser(body)
-        self._order = order
-        self._models = models
-        self._metrics = metrics
-        self._max_body_bytes = settings.max_body_bytes
-        self._body_timeout_s = settings.body_timeout_s
-        self._limits = Limits(settings.max_choices, events=settings.events_dir is not None)
-
-    async def __call__(self, exchange: Exchange) -> None:
-        data = await read_body(exchange, limit=self._max_body_bytes, timeout_s=self._body_timeout_s)
-        body = self._parse(data)
-        if body.request_id is not None:
-            exchange.request_id = _checked_request_id(body.request_id)
-        served = self._models.find(body.model)
-        exchange.model = served.name
-        order = self._order(body, served, exchange.request_id, int(time.time()), self._limits)
-        metrics = self._metrics.route(served.name, self.path)
-        metrics.in_flight.inc()
-        try:
-            with Departure(exchange):
-                await self._answer(exchange, order, metrics)
-        finally:
-            metrics.in_flight.dec()
-
-    async def _answer(self, exchange: Exchange, order: Order[WriterT], metrics: RouteMetrics) -> None:
+    async def answer(self, exchange: Exchange, order: Order[WriterT], metrics: RouteMetrics) -> None:
         answer = order.answer
         writers = [answer.writer(index) for index in range(len(order.requests))]
         stream = _Stream(order, exchange, metrics) if order.stream else None
@@ -80,18 +39,7 @@ class HotRoute(Generic[BodyT, WriterT]):
             await exchange.answer(200, answer.whole(writers))
         else:
             await exchange.close_stream(stream.held + answer.ending(writers))
-        for writer in writers:
-            usage = writer.tally.usage
-            if usage is not None:
-                metrics.prompt_tokens.inc(usage.prompt_tokens)
-                metrics.completion_tokens.inc(usage.completion_tokens)
-
-
-def _checked_request_id(given: str) -> str:
-    """The schema's pattern lets a line end pass after the last character; a header must not hold one."""
-    if sane_request_id(given.encode()) is None:
-        raise invalid("'request_id' must be 1 to 128 letters, digits or any of ._:-", "request_id")
-    return given
+        count_tokens(writers, metrics)
 
 
 async def _all(pump: Callable[[int, WriterT], Coroutine[None, None, None]], writers: Sequence[WriterT]) -> None:

@@ -12,10 +12,13 @@ from fastapi.openapi.utils import get_openapi
 
 from omnipipe.gateway.edge import OPEN_PATHS
 from omnipipe.gateway.errors import ErrorEnvelope
-from omnipipe.gateway.openai.chat_answer import ChatCompletion, ChatCompletionChunk
 from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
+from omnipipe.gateway.openai.chat_shapes import ChatCompletion, ChatCompletionChunk
 from omnipipe.gateway.openai.completion_answer import Completion, CompletionChunk
 from omnipipe.gateway.openai.completion_request import CompletionRequest
+from omnipipe.gateway.openai.embedding import EmbeddingList
+from omnipipe.gateway.openai.embedding_request import EmbeddingRequest
+from omnipipe.gateway.openai.tokens import DetokenizeBody, DetokenizeResponse, TokenizeBody, TokenizeResponse
 
 __all__ = ["describe"]
 
@@ -34,7 +37,8 @@ class _Hot:
     tag: str
     body: type
     answer: type
-    chunk: type
+    chunk: type | None
+    """None: never a stream."""
     example: Json
 
 
@@ -57,6 +61,33 @@ _HOT = {
         CompletionChunk,
         {"prompt": "Say this is a test."},
     ),
+    "/v1/embeddings": _Hot(
+        "createEmbedding",
+        "Make vectors of texts",
+        "embeddings",
+        EmbeddingRequest,
+        EmbeddingList,
+        None,
+        {"input": ["Say this is a test."]},
+    ),
+    "/tokenize": _Hot(
+        "tokenize",
+        "Show a text or a chat as the model's tokens",
+        "tokens",
+        TokenizeBody,
+        TokenizeResponse,
+        None,
+        {"prompt": "Say this is a test."},
+    ),
+    "/detokenize": _Hot(
+        "detokenize",
+        "Show the text that tokens stand for",
+        "tokens",
+        DetokenizeBody,
+        DetokenizeResponse,
+        None,
+        {"tokens": [1, 2, 3]},
+    ),
 }
 
 
@@ -68,7 +99,7 @@ def describe(app: FastAPI, *, version: str, model: str, needs_key: bool) -> Json
         routes=app.routes,
         description="Any-to-any models as pipelines of stages, in the shapes of the OpenAI API.",
     )
-    types = [ErrorEnvelope, *(kind for hot in _HOT.values() for kind in (hot.body, hot.answer, hot.chunk))]
+    types = [ErrorEnvelope, *(kind for hot in _HOT.values() for kind in (hot.body, hot.answer, hot.chunk) if kind)]
     _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
     own = {name: schema for name, schema in document["components"]["schemas"].items() if name not in _FRAMEWORK_ERRORS}
     document["components"]["schemas"] = own | schemas
@@ -90,19 +121,20 @@ _FRAMEWORK_ERRORS = frozenset({"HTTPValidationError", "ValidationError"})
 
 def _operation(hot: _Hot, model: str) -> Json:
     whole = {"model": model, **hot.example}
-    streamed = {**whole, "stream": True, "stream_options": {"include_usage": True}}
-    examples = {"whole": {"value": whole}, "streamed": {"value": streamed}}
+    examples: Json = {"whole": {"value": whole}}
+    content: Json = {_JSON: {"schema": _ref(hot.answer)}}
+    description = "The answer."
+    if hot.chunk is not None:
+        streamed = {**whole, "stream": True, "stream_options": {"include_usage": True}}
+        examples["streamed"] = {"value": streamed}
+        content["text/event-stream"] = {"schema": _event(hot.chunk)}
+        description = "The answer; with `stream`, as server-sent events that end with `data: [DONE]`."
     return {
         "tags": [hot.tag],
         "summary": hot.summary,
         "operationId": hot.operation_id,
         "requestBody": {"required": True, "content": {_JSON: {"schema": _ref(hot.body), "examples": examples}}},
-        "responses": {
-            "200": {
-                "description": "The answer; with `stream`, as server-sent events that end with `data: [DONE]`.",
-                "content": {_JSON: {"schema": _ref(hot.answer)}, "text/event-stream": {"schema": _event(hot.chunk)}},
-            }
-        },
+        "responses": {"200": {"description": description, "content": content}},
     }
 
 

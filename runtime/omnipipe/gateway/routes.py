@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from omnipipe.coordinator.flight import Health
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS
+from omnipipe.gateway.retirement import retire
 from omnipipe.gateway.served import Leaving, ModelTable, Served
 from omnipipe.observe.metrics import CONTENT_TYPE
 
@@ -32,6 +33,12 @@ class Model(BaseModel):
 class ModelList(BaseModel):
     object: Literal["list"] = "list"
     data: list[Model]
+
+
+class ModelDeleted(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True
 
 
 class StageReport(BaseModel):
@@ -76,10 +83,14 @@ class Alive(BaseModel):
     status: Literal["live", "ready"]
 
 
-def make_router(models: ModelTable, leaving: Leaving, scrape: Scrape, document: Document, started_s: int) -> APIRouter:
-    """`started_s`: when this gateway began to serve its models, in seconds since 1970."""
+def make_router(
+    models: ModelTable, leaving: Leaving, scrape: Scrape, document: Document, *, started_s: int, grace_s: float
+) -> APIRouter:
+    """`started_s`: when this gateway began to serve its models, in seconds since 1970. `grace_s`: how long the requests
+    of a model that is deleted may take to finish."""
     router = APIRouter()
     _add_models(router, models, started_s)
+    _add_deletion(router, models, grace_s)
     _add_health(router, models, leaving)
     _add_documents(router, scrape, document)
     return router
@@ -97,17 +108,26 @@ def _add_models(router: APIRouter, models: ModelTable, started_s: int) -> None:
     @router.get("/v1/models/{model:path}", operation_id="retrieveModel", tags=["models"])
     async def retrieve_model(model: str) -> Model:
         """One model by its name."""
-        if all(name != model for name, _ in models.names()):
-            raise RequestError(
-                ErrorKind.NOT_FOUND, f"The model '{model}' does not exist", param="model", code="model_not_found"
-            )
+        models.find(model)
         return described(model)
+
+
+def _add_deletion(router: APIRouter, models: ModelTable, grace_s: float) -> None:
+    @router.delete("/v1/models/{model:path}", operation_id="deleteModel", tags=["models"])
+    async def delete_model(model: str) -> ModelDeleted:
+        """Stop serving a pipeline, under all its names. Answers when its running requests have finished."""
+        await retire(models.find(model), models, grace_s)
+        return ModelDeleted(id=model)
 
 
 def _add_health(router: APIRouter, models: ModelTable, leaving: Leaving) -> None:
     def reports() -> list[tuple[Served, Health]]:
+        """Of what is served. A model that is deleted does not count against the others."""
         found = [(served, served.coordinator.health()) for served in models.pipelines]
         return [(served, replace(health, draining=health.draining or leaving.begun)) for served, health in found]
+
+    def departing() -> list[PipelineReport]:
+        return [_report(served, replace(served.coordinator.health(), draining=True)) for served in models.withdrawn]
 
     @router.get(
         "/health", operation_id="health", tags=["health"],
@@ -117,15 +137,16 @@ def _add_health(router: APIRouter, models: ModelTable, leaving: Leaving) -> None
         """Every pipeline and stage in detail."""
         found = reports()
         pipelines = [_report(served, health) for served, health in found]
-        if all(report.ready for report in pipelines):
-            return HealthReport(status="ready", pipelines=pipelines)
-        draining = any(report.draining for report in pipelines)
+        everything = pipelines + departing()
+        if pipelines and all(report.ready for report in pipelines):
+            return HealthReport(status="ready", pipelines=everything)
+        draining = any(report.draining for report in everything)
         row = STATUS[ErrorKind.UNAVAILABLE]
         response.status_code = row.status
         response.headers["retry-after"] = "1"
         return UnhealthyReport(
             status="draining" if draining else "not_ready",
-            pipelines=pipelines,
+            pipelines=everything,
             error=Problem(message=_unready(found), type=row.type, param=None, code=row.code),
         )
 
@@ -136,9 +157,9 @@ def _add_health(router: APIRouter, models: ModelTable, leaving: Leaving) -> None
 
     @router.get("/readyz", operation_id="readyz", tags=["health"])
     async def readyz() -> Alive:
-        """Every stage of every pipeline can take a request; 503 otherwise, and while draining."""
+        """Every stage of every pipeline can take a request; 503 otherwise, while draining, and when all are deleted."""
         found = reports()
-        if not all(health.ready and not health.draining for _, health in found):
+        if not found or not all(health.ready and not health.draining for _, health in found):
             raise RequestError(ErrorKind.UNAVAILABLE, _unready(found))
         return Alive(status="ready")
 
@@ -191,6 +212,8 @@ def _report(served: Served, health: Health) -> PipelineReport:
 
 def _unready(reports: list[tuple[Served, Health]]) -> str:
     """Why not, in one sentence for each pipeline that is not."""
+    if not reports:
+        return "Not ready: every model that was served here has been deleted."
     reasons = []
     for served, health in reports:
         if health.draining:

@@ -92,7 +92,7 @@ async def _served(plan: Plan, settings: GatewaySettings, registry: Registry, eve
         raise GatewayError(f"the plan of {plan.pipeline} needs the family {plan.family!r}, which is not installed here")
     requests = load_requests(family)
     async with connect(plan, curve_dir=settings.curve_dir, registry=registry, events=events) as coordinator:
-        yield Served(plan, coordinator, requests)
+        yield Served(plan, coordinator, requests, coordinator.close)
 
 
 class _Drain:

@@ -1,6 +1,6 @@
 """A pipeline as the gateway serves it, and the table that a request's `model` is looked up in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from omnipipe.coordinator.flight import ServedPipeline
@@ -16,6 +16,8 @@ class Served:
     plan: Plan
     coordinator: ServedPipeline
     requests: Requests
+    unload: Callable[[], Awaitable[None]] | None = None
+    """Lets go of the stages for good, after everything has ended. None: somebody else does."""
     outputs: frozenset[str] = field(init=False)
     """What the pipeline can answer with: `text`, `audio`, ..."""
     name: str = field(init=False)
@@ -37,10 +39,13 @@ class Leaving:
 
 
 class ModelTable:
-    """`model` -> pipeline, for everything behind one port."""
+    """`model` -> pipeline, for everything behind one port. A model that is deleted leaves it at once."""
 
     def __init__(self, pipelines: Sequence[Served]) -> None:
         self.pipelines = tuple(pipelines)
+        """Those that are served."""
+        self.withdrawn: tuple[Served, ...] = ()
+        """Deleted, with requests still on their way."""
         self._by_name: dict[str, Served] = {}
         for served in pipelines:
             for name in served.plan.gateway.served_names:
@@ -51,8 +56,9 @@ class ModelTable:
                         "give one of them other spec.gateway.servedModelNames"
                     )
 
-    def find(self, model: str) -> Served:
-        served = self._by_name.get(model)
+    def find(self, model: str | None) -> Served:
+        """None: the only one there is, for routes that need not name it."""
+        served = self._only() if model is None else self._by_name.get(model)
         if served is None:
             raise RequestError(
                 ErrorKind.NOT_FOUND,
@@ -64,3 +70,23 @@ class ModelTable:
 
     def names(self) -> Iterator[tuple[str, Served]]:
         yield from self._by_name.items()
+
+    def withdraw(self, served: Served) -> None:
+        """From now on nobody finds it, under any of its names."""
+        self.pipelines = tuple(one for one in self.pipelines if one is not served)
+        self.withdrawn = (*self.withdrawn, served)
+        self._by_name = {name: one for name, one in self._by_name.items() if one is not served}
+
+    def forget(self, served: Served) -> None:
+        """It has been withdrawn and has ended."""
+        self.withdrawn = tuple(one for one in self.withdrawn if one is not served)
+
+    def _only(self) -> Served:
+        if len(self.pipelines) == 1:
+            return self.pipelines[0]
+        raise RequestError(
+            ErrorKind.INVALID,
+            f"Missing required parameter: 'model'. This server has: {', '.join(self._by_name) or 'none'}.",
+            param="model",
+            code="missing_required_parameter",
+        )

@@ -1,7 +1,8 @@
-"""A gateway process over a scripted pipeline, for clients that cannot share the test's event loop. Prints its port."""
+"""A gateway process over scripted pipelines, for clients that cannot share the test's event loop. Prints its port."""
 
 import asyncio
 
+from tests.integration.gateway.rich import OUTPUTS, RichRequests, rich_script
 from tests.integration.gateway.serving import fake_served, serving
 
 from omnipipe.coordinator.fake import text_script
@@ -10,7 +11,8 @@ from omnipipe.gateway.settings import GatewaySettings
 
 async def main() -> None:
     served, _ = fake_served(text_script(["hello ", "there"]), "echo")
-    async with serving([served], GatewaySettings(port=0, access_log=False, api_keys=("secret",))) as running:
+    rich, _ = fake_served(rich_script, "rich", outputs=OUTPUTS, requests=RichRequests())
+    async with serving([served, rich], GatewaySettings(port=0, access_log=False, api_keys=("secret",))) as running:
         print(running.port, flush=True)
         await asyncio.Event().wait()
 

@@ -79,12 +79,15 @@ class Running:
 
 
 def sample(registry: Registry, series: str) -> float:
-    """The value of one series, `name{label="value",...}`; 0 when it is not there."""
+    """The sum of the series `name{label="value",...}`, whatever other labels they have; 0 when there are none."""
+    name, _, wanted = series.removesuffix("}").partition("{")
+    total = 0.0
     for line in registry.render().decode().splitlines():
-        name, _, value = line.rpartition(" ")
-        if name == series:
-            return float(value)
-    return 0.0
+        found, _, value = line.rpartition(" ")
+        found, _, labels = found.removesuffix("}").partition("{")
+        if found == name and {*filter(None, wanted.split(","))} <= {*labels.split(",")}:
+            total += float(value)
+    return total
 
 
 @asynccontextmanager

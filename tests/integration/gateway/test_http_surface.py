@@ -43,6 +43,9 @@ def error_of(response: httpx.Response) -> dict[str, Value]:
         ("GET", "/docs", 404, None),
         ("POST", "/v1/models", 405, "GET"),
         ("DELETE", "/health", 405, "GET"),
+        ("PUT", "/v1/models/echo", 405, "DELETE, GET"),
+        ("GET", "/v1/embeddings", 405, "POST"),
+        ("GET", "/tokenize", 405, "POST"),
         ("GET", "/v1/chat/completions", 405, "POST"),
         ("PUT", "/v1/completions", 405, "POST"),
         ("POST", "/v1/chat/completions/", 404, None),
@@ -136,8 +139,8 @@ async def test_the_document_is_the_same_in_both_notations_and_names_every_route(
         assert yaml.safe_load((await client.get("/openapi.yaml")).text) == document
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
-        "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/{model}", "/health", "/livez", "/readyz",
-        "/metrics", "/openapi.json", "/openapi.yaml",
+        "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/v1/models",
+        "/v1/models/{model}", "/health", "/livez", "/readyz", "/metrics", "/openapi.json", "/openapi.yaml",
     }  # fmt: skip
     chat = document["components"]["schemas"]["ChatCompletionRequest"]
     assert chat["additionalProperties"] is False

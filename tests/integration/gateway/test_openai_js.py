@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.gateway.rich import CALL_WEATHER, OUTPUTS, RichRequests, rich_script
 from tests.integration.gateway.serving import eventually, fake_served, serving
 
 from omnipipe.coordinator.fake import Script, text_script
@@ -65,13 +66,18 @@ async def test_the_javascript_sdk_gets_what_it_types() -> None:
     breaks, _ = fake_served([half, RequestError(ErrorKind.INTERNAL, "broke")], "breaks")
     waits, left = fake_served([half, 60.0], "waits")
     echo, _ = fake_served(script)
+    rich, _ = fake_served(rich_script, "rich", outputs=OUTPUTS, requests=RichRequests())
+    extra, _ = fake_served((), "extra")
     settings = GatewaySettings(port=0, access_log=False, api_keys=("right",), max_body_bytes=1_000_000)
-    async with serving([echo, breaks, waits, *failing], settings) as running:
+    async with serving([echo, rich, extra, breaks, waits, *failing], settings) as running:
         seen = json.loads(await output_of("node", str(JUDGE), f"{running.url}/v1", modules))
         await eventually(lambda: left.flights[0].end == "closed", "the request that was aborted is freed")
     check_chats(seen)
     check_completions(seen)
     check_audio(seen)
+    check_tools(seen)
+    check_vectors(seen)
+    assert seen["deleted"] == {"id": "extra", "object": "model", "deleted": True}
     assert seen["models"][0]["id"] == "echo"
     assert seen["model"] == seen["models"][0]
     assert {status: error["name"] for status, error in seen["errors"].items()} == NAMES
@@ -91,6 +97,28 @@ def check_chats(seen: dict[str, Any]) -> None:
     assert deltas == ["", "Hello ", "wörld", None]
     assert seen["chunks"][-1]["usage"]["total_tokens"] == 4
     assert seen["helper"] == "Hello wörld"
+
+
+def check_tools(seen: dict[str, Any]) -> None:
+    function = {"name": "weather", "arguments": CALL_WEATHER}
+    whole, streamed = seen["called"], seen["calledStream"]
+    assert whole["message"]["content"] is None
+    for choice in (whole, streamed):
+        assert choice["finish_reason"] == "tool_calls"
+        calls = choice["message"]["tool_calls"]
+        assert [(call["id"], call["type"]) for call in calls] == [("call_0", "function"), ("call_1", "function")]
+        assert [{**function, **call["function"]} for call in calls] == [call["function"] for call in calls]
+        assert {call["function"]["arguments"] for call in calls} == {CALL_WEATHER}
+    assert "".join(seen["callDeltas"]) == CALL_WEATHER * 2
+    assert seen["answered"] == "Hello there"
+    assert seen["thoughts"] == "Hm, well."
+    assert [token["token"] for token in seen["logprobs"]["content"]] == ["Hé", "llo"]
+
+
+def check_vectors(seen: dict[str, Any]) -> None:
+    assert [item["embedding"] for item in seen["embeddings"]["data"]] == [[0.5] * 3, [1.5] * 3]
+    assert [item["embedding"] for item in seen["floats"]["data"]] == [[0.5] * 2]
+    assert seen["embeddings"]["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
 
 
 def check_completions(seen: dict[str, Any]) -> None:

@@ -1,16 +1,26 @@
 """Pipelines for unit tests of the gateway: a plan, a scripted coordinator, a family's requests."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from omnipipe.coordinator.fake import FakeCoordinator
 from omnipipe.families.echo.requests import EchoRequests
-from omnipipe.families.requests import Entry, Requests, TextRequest
+from omnipipe.families.requests import (
+    Capability,
+    DetokenizeRequest,
+    EmbedRequest,
+    Entry,
+    Requests,
+    TextRequest,
+    TokenizeRequest,
+)
+from omnipipe.gateway.openai.fields import CHAT_FIELDS, COMPLETION_FIELDS
 from omnipipe.gateway.openai.order import Limits
 from omnipipe.gateway.served import Served
 from omnipipe.spec.plan import GatewayPlan, Plan, PlanOutput, PlanStage
 from omnipipe.wire.value import Value
 
-__all__ = ["LIMITS", "SamplingRequests", "plan", "served"]
+__all__ = ["LIMITS", "EverythingRequests", "SamplingRequests", "plan", "served"]
 
 LIMITS = Limits(max_choices=16, events=False)
 
@@ -18,6 +28,7 @@ LIMITS = Limits(max_choices=16, events=False)
 class SamplingRequests:
     """A family that honours what a language model does, and says what it was asked."""
 
+    capabilities: frozenset[Capability] = frozenset({"chat", "completion"})
     options = frozenset(
         {"temperature", "top_p", "seed", "n", "stop", "max_tokens", "logit_bias", "response_format", "logprobs"}
     )
@@ -30,6 +41,32 @@ class SamplingRequests:
 
     def check_stage_params(self, stage: str, params: Mapping[str, Value]) -> None:
         return None
+
+
+class EverythingRequests(SamplingRequests):
+    """A family that can be asked for all there is, and remembers what it was asked."""
+
+    capabilities: frozenset[Capability] = frozenset({"chat", "completion", "embed", "tokenize"})
+    options = CHAT_FIELDS.options | COMPLETION_FIELDS.options | {"n", "echo"}
+
+    def __init__(self) -> None:
+        self.heard: list[TextRequest | EmbedRequest | TokenizeRequest | DetokenizeRequest] = []
+
+    def entry(self, request: TextRequest) -> Entry:
+        return self._entry(request)
+
+    def entry_embed(self, request: EmbedRequest) -> Entry:
+        return self._entry(request)
+
+    def entry_tokenize(self, request: TokenizeRequest) -> Entry:
+        return self._entry(request)
+
+    def entry_detokenize(self, request: DetokenizeRequest) -> Entry:
+        return self._entry(request)
+
+    def _entry(self, request: TextRequest | EmbedRequest | TokenizeRequest | DetokenizeRequest) -> Entry:
+        self.heard.append(request)
+        return Entry(asdict(request), frozenset({"text"}))
 
 
 def plan(*names: str, outputs: Sequence[str] = ("text", "audio"), stages: Mapping[str, str] | None = None) -> Plan:

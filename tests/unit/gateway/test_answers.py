@@ -15,9 +15,10 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from omnipipe.coordinator.flight import Piece
 from omnipipe.gateway.openai.answer import DONE, Answer, WriterT
-from omnipipe.gateway.openai.chat_answer import AudioWriting, ChatAnswer
-from omnipipe.gateway.openai.chat_answer import ChatCompletionChunk as OurChunk
+from omnipipe.gateway.openai.chat_answer import ChatAnswer
+from omnipipe.gateway.openai.chat_shapes import ChatCompletionChunk as OurChunk
 from omnipipe.gateway.openai.completion_answer import CompletionAnswer, CompletionChunk
+from omnipipe.gateway.openai.spoken_answer import AudioWriting, SpokenAnswer
 from omnipipe.wire.value import Tensor
 
 RATE = 24_000
@@ -105,7 +106,7 @@ def test_the_hand_written_frames_have_the_shape_that_is_published() -> None:
 
 
 def speaking(format: str) -> ChatAnswer:
-    return chat_answer(audio=AudioWriting("audio_1", format, RATE))
+    return SpokenAnswer(AudioWriting("audio_1", format, RATE), id="chatcmpl-1", created=7, model='m"')
 
 
 def sounds() -> list[Piece]:

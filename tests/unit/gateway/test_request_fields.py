@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from openai.types import completion_create_params
 from openai.types.chat import completion_create_params as chat_create_params
-from tests.unit.gateway.pipelines import LIMITS, SamplingRequests, served
+from tests.unit.gateway.pipelines import LIMITS, EverythingRequests, SamplingRequests, served
 
 from omnipipe.coordinator.flight import OmniRequest
 from omnipipe.errors import ErrorKind, RequestError
@@ -18,6 +18,10 @@ from omnipipe.gateway.openai.parse import BodyParser
 from omnipipe.gateway.served import Served
 
 OURS = {"request_id", "timeout", "stage_params", "events"}
+SAMPLING = {"top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "response_format"}
+GUIDED = {"guided_json", "guided_regex", "guided_choice", "guided_grammar"}
+OTHERS = OURS | SAMPLING | GUIDED | {"chat_template_kwargs"}
+"""Extensions, ours and those that other servers have in common. (A chat's response_format is OpenAI's own.)"""
 
 CHAT = BodyParser(ChatCompletionRequest)
 COMPLETION = BodyParser(CompletionRequest)
@@ -44,7 +48,9 @@ def completion(target: Served | None = None, **fields: Any) -> OmniRequest:
 )
 def test_every_field_of_the_installed_sdk_is_known(ours: type, theirs: Any) -> None:
     known = {field.name for field in msgspec.structs.fields(ours)}
-    assert known - OURS == set(theirs.__required_keys__ | theirs.__optional_keys__)
+    official = set(theirs.__required_keys__ | theirs.__optional_keys__)
+    assert official <= known
+    assert known - official <= OTHERS
 
 
 @pytest.mark.parametrize(
@@ -148,9 +154,112 @@ def test_what_the_family_honours_reaches_it_under_the_clients_name() -> None:
     assert value["options"] == asked
 
 
-def test_a_shape_that_the_gateway_cannot_write_is_refused_whatever_the_family_honours() -> None:
-    with pytest.raises(RequestError, match="'logprobs'"):
-        chat(served(requests=SamplingRequests()), logprobs=True)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", 0),
+        ("top_p", 0.5),
+        ("frequency_penalty", 2),
+        ("presence_penalty", -2),
+        ("logit_bias", {"7": 100}),
+        ("seed", -1),
+        ("stop", "x"),
+        ("max_tokens", 1),
+        ("max_completion_tokens", 1),
+        ("logprobs", True),
+        ("reasoning_effort", "high"),
+        ("verbosity", "low"),
+        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}),
+        (
+            "response_format",
+            {"type": "json_schema", "json_schema": {"name": "a", "description": "b", "schema": {}, "strict": True}},
+        ),
+        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("top_k", 5),
+        ("top_k", -1),
+        ("min_p", 0.1),
+        ("repetition_penalty", 1.1),
+        ("min_tokens", 2),
+        ("ignore_eos", True),
+        ("stop_token_ids", [1, 2]),
+        ("guided_json", {"type": "object"}),
+        ("guided_json", '{"type": "object"}'),
+        ("guided_regex", "[a-z]+"),
+        ("guided_choice", ["a", "b"]),
+        ("guided_grammar", "root ::= x"),
+        ("chat_template_kwargs", {"enable_thinking": False}),
+    ],
+)
+def test_each_field_that_a_model_honours_reaches_it_as_the_client_wrote_it(field: str, value: Any) -> None:
+    assert chat(served(requests=EverythingRequests()), **{field: value}).value["options"] == {field: value}
+
+
+def test_n_is_the_gateways_own_business() -> None:
+    family = EverythingRequests()
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], "n": 3}
+    order = chat_order(CHAT(msgspec.json.encode(body)), served(requests=family), "req", 0, LIMITS)
+    assert len(order.requests) == 3
+    assert all(request.value["options"] == {} for request in order.requests)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"top_logprobs": 2, "logprobs": False}, "top_logprobs"),
+        ({"min_tokens": 3, "max_tokens": 2}, "min_tokens"),
+        ({"min_tokens": 3, "max_completion_tokens": 2}, "min_tokens"),
+        ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_regex"),
+        ({"guided_json": {}, "response_format": {"type": "json_object"}}, "guided_json"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+         "response_format.json_schema.schema"),
+        ({"chat_template_kwargs": {"a": 2**64}}, "chat_template_kwargs.a"),
+        ({"guided_json": {"enum": [2**64]}}, "guided_json.enum[0]"),
+    ],
+)  # fmt: skip
+def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        chat(served(requests=EverythingRequests()), **fields)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": []}, "stop"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"1": 101}}, "logit_bias"),
+        ({"top_k": -2}, "top_k"),
+        ({"min_p": 1.1}, "min_p"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"guided_choice": []}, "guided_choice"),
+        ({"guided_regex": "a" * 20_000}, "guided_regex"),
+        ({"guided_grammar": "a" * 300_000}, "guided_grammar"),
+        ({"guided_json": "a" * 300_000}, "guided_json"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids[0]"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}},
+         "response_format.json_schema.name"),
+        ({"tools": []}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tool_choice": "always"}, "tool_choice"),
+    ],
+)  # fmt: skip
+def test_values_out_of_range_are_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        chat(served(requests=EverythingRequests()), **fields)
+    assert (caught.value.kind, caught.value.param) == (ErrorKind.INVALID, param)
+
+
+@pytest.mark.parametrize(("field", "instead"), [("functions", "'tools'"), ("function_call", "'tool_choice'")])
+def test_what_openai_replaced_is_refused_with_what_replaced_it(field: str, instead: str) -> None:
+    value = [{"name": "f"}] if field == "functions" else {"name": "f"}
+    with pytest.raises(RequestError, match=f"use {instead}"):
+        chat(served(requests=EverythingRequests()), **{field: value})
 
 
 def test_both_limits_on_tokens_are_one_too_many() -> None:

@@ -1,16 +1,18 @@
-"""What chat and completion answers have in common: how the pieces of one choice add up, and the ports that the hot path
-drives. Nothing here or in the answers built on it waits or sends.
+"""What all answers have in common: how the pieces of one choice add up, and the ports that the routes drive. Nothing
+here or in the answers built on it waits or sends.
 
-A stream's frames differ in one string. All that surrounds it is encoded once for each choice; a frame is then
-prefix + JSON of the string + suffix.
+Most of a stream's frames differ in one string. All that surrounds it is encoded once for each choice; a frame is then
+prefix + JSON of the string + suffix. Pieces that carry more than content are rarer, and are written with less haste.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol, TypeVar, cast, get_args
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from omnipipe.coordinator.flight import Piece
+from omnipipe.families.text_pieces import TEXT_OUTPUT, FinishReason, TextPiece, read_meta, read_piece
 from omnipipe.gateway.openai.usage import Usage, merged, usage_of
 from omnipipe.wire.value import Value
 
@@ -20,21 +22,19 @@ __all__ = [
     "TEXT",
     "Answer",
     "ChoiceWriter",
-    "FinishReason",
+    "Counted",
     "Tally",
     "TextWriter",
+    "WholeAnswer",
     "WriterT",
     "encode",
 ]
 
-TEXT: Final = "text"
+TEXT: Final = TEXT_OUTPUT
 AUDIO: Final = "audio"
 """The outputs of a pipeline that these answers know how to carry."""
 
 DONE: Final = b"data: [DONE]\n\n"
-
-FinishReason = Literal["stop", "length", "content_filter"]
-_FINISH_REASONS: Final = frozenset(get_args(FinishReason))
 
 encode = msgspec.json.Encoder().encode
 
@@ -42,32 +42,35 @@ encode = msgspec.json.Encoder().encode
 class Tally:
     """How one choice ended, and how much of what it brought."""
 
-    __slots__ = ("audio_pieces", "finish_reason", "text_pieces", "usage")
+    __slots__ = ("audio_pieces", "finish_reason", "stop_reason", "text_pieces", "usage")
 
     def __init__(self) -> None:
         self.text_pieces = 0
         self.audio_pieces = 0
         self.finish_reason: FinishReason = "stop"
+        self.stop_reason: str | int | None = None
+        """The client's own stop string or stop token that ended it."""
         self.usage: Usage | None = None
 
     def end(self, output: str, meta: dict[str, Value] | None) -> None:
         """An output's last piece. The text says why it ended; where there is none, the sound does."""
         if not meta:
             return
-        reason = meta.get("finish_reason", "stop")
-        if reason not in _FINISH_REASONS:
-            raise TypeError(f"the output {output} ended with the finish_reason {reason!r}")
+        told = read_meta(meta)
         if output == TEXT or not self.text_pieces:
-            self.finish_reason = cast(FinishReason, reason)
+            self.finish_reason = told.get("finish_reason", "stop")
+            self.stop_reason = told.get("stop_reason")
         usage = usage_of(meta)
         if usage is not None:
             self.usage = usage if self.usage is None else merged(self.usage, usage)
 
 
-class ChoiceWriter(Protocol):
-    """One choice, streamed or kept."""
-
+class Counted(Protocol):
     tally: Tally
+
+
+class ChoiceWriter(Counted, Protocol):
+    """One choice, streamed or kept."""
 
     def opening(self) -> bytes:
         """The frames before the first piece. Called first, and once, when the answer is a stream."""
@@ -79,7 +82,7 @@ class ChoiceWriter(Protocol):
         """The frames that say why it ended."""
 
     def keep(self, pieces: Sequence[Piece]) -> None:
-        """Pieces of an answer in one go."""
+        """All pieces of an answer in one go, in order."""
 
 
 WriterT = TypeVar("WriterT", bound=ChoiceWriter)
@@ -97,7 +100,17 @@ class Answer(Protocol[WriterT]):
         """The body of an answer in one go."""
 
 
-class TextWriter:
+class WholeAnswer(Counted, Protocol):
+    """One answer that is never a stream."""
+
+    def keep(self, pieces: Sequence[Piece]) -> None:
+        """All its pieces, in order."""
+
+    async def body(self) -> bytes:
+        """Gives way to others where there is much to encode."""
+
+
+class TextWriter(ABC):
     """A choice's text. `opening` sets what a frame has around its string; an answer in one go never calls it."""
 
     def __init__(self) -> None:
@@ -115,26 +128,45 @@ class TextWriter:
                 return b"".join((before, encode(piece.value), after))
         parts: list[bytes] = []
         for piece in pieces:
-            if piece.value:
+            value = piece.value
+            if value:
                 self.tally.text_pieces += 1
-                parts += (before, encode(_checked(piece.value)), after)
+                if type(value) is str:
+                    parts += (before, encode(value), after)
+                else:
+                    parts.append(self.rich_frames(read_piece(value)))
+            else:
+                _check_nothing(value)
             if piece.last:
                 self.tally.end(piece.output, piece.meta)
         return b"".join(parts)
 
     def keep(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
-            if piece.value:
+            value = piece.value
+            if value:
                 self.tally.text_pieces += 1
-                self._kept.append(_checked(piece.value))
+                if type(value) is str:
+                    self._kept.append(value)
+                else:
+                    self.keep_rich(read_piece(value))
+            else:
+                _check_nothing(value)
             if piece.last:
                 self.tally.end(piece.output, piece.meta)
 
     def text(self) -> str:
         return "".join(self._kept)
 
+    @abstractmethod
+    def rich_frames(self, piece: TextPiece) -> bytes:
+        """Frames of a piece that is more than a string."""
 
-def _checked(value: Value) -> str:
-    if type(value) is not str:
-        raise TypeError(f"a text output gave {type(value).__name__}, not str")
-    return value
+    @abstractmethod
+    def keep_rich(self, piece: TextPiece) -> None: ...
+
+
+def _check_nothing(value: Value) -> None:
+    """What is empty says nothing, but it must be text or no value at all: a 0 is a stage's mistake."""
+    if value is not None:
+        read_piece(value)

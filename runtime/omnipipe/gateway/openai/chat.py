@@ -1,14 +1,17 @@
 """POST /v1/chat/completions: from the body to an order."""
 
-from omnipipe.errors import RequestError
 from omnipipe.families.requests import AudioOptions, TextRequest
 from omnipipe.gateway.openai.answer import AUDIO, TEXT
-from omnipipe.gateway.openai.chat_answer import AudioWriting, ChatAnswer, ChatWriter
+from omnipipe.gateway.openai.capability import require
+from omnipipe.gateway.openai.chat_answer import ChatAnswer, ChatWriter
 from omnipipe.gateway.openai.chat_request import ChatCompletionRequest, VoiceId
+from omnipipe.gateway.openai.conflicts import check_chat
 from omnipipe.gateway.openai.fields import CHAT_FIELDS
 from omnipipe.gateway.openai.messages import neutral_messages
-from omnipipe.gateway.openai.order import Limits, Order, check_choices, invalid, omni_requests, wants_usage
+from omnipipe.gateway.openai.order import Limits, Order, check_choices, omni_requests, wants_usage
+from omnipipe.gateway.openai.refusals import invalid, missing
 from omnipipe.gateway.openai.sound import FORMATS
+from omnipipe.gateway.openai.spoken_answer import AudioWriting, SpokenAnswer
 from omnipipe.gateway.request_ids import unique
 from omnipipe.gateway.served import Served
 
@@ -18,25 +21,48 @@ __all__ = ["chat_order"]
 def chat_order(
     body: ChatCompletionRequest, served: Served, request_id: str, now_s: int, limits: Limits
 ) -> Order[ChatWriter]:
+    require("chat", served)
     include_usage = wants_usage(body)
-    options = CHAT_FIELDS.collect(body, served.name, served.requests.options)
-    if body.max_tokens is not None and body.max_completion_tokens is not None:
-        raise invalid("Give either 'max_tokens' or 'max_completion_tokens', not both.", "max_tokens")
-    per_prompt = check_choices(body, served, 1, limits)
+    honoured = served.requests.options
+    options = CHAT_FIELDS.collect(body, served.name, honoured)
+    check_chat(body, options)
+    per_prompt = body.n or 1
+    check_choices(per_prompt, served, 1, limits)
     outputs = _outputs(body, served)
     audio = _audio(body, served, AUDIO in outputs)
-    prompt = TextRequest("chat", neutral_messages(body.messages), outputs, audio, options)
+    prompt = TextRequest("chat", neutral_messages(body.messages, tools="tools" in honoured), outputs, audio, options)
     requests = omni_requests(body, served, request_id, [prompt], per_prompt, limits)
+    answer = _answer(body, served, now_s, per_prompt, include_usage, audio)
+    return Order(served, requests, answer, bool(body.stream))
+
+
+def _answer(
+    body: ChatCompletionRequest,
+    served: Served,
+    now_s: int,
+    per_prompt: int,
+    include_usage: bool,
+    audio: AudioOptions | None,
+) -> ChatAnswer:
     name = unique()
-    answer = ChatAnswer(
+    if audio is None:
+        return ChatAnswer(
+            id=f"chatcmpl-{name}",
+            created=now_s,
+            model=served.name,
+            choices_per_prompt=per_prompt,
+            include_usage=include_usage,
+            logprobs=bool(body.logprobs),
+        )
+    return SpokenAnswer(
+        AudioWriting(f"audio_{name}", audio.format, served.requests.sample_rate_hz),
         id=f"chatcmpl-{name}",
         created=now_s,
         model=served.name,
         choices_per_prompt=per_prompt,
         include_usage=include_usage,
-        audio=AudioWriting(f"audio_{name}", audio.format, served.requests.sample_rate_hz) if audio else None,
+        logprobs=bool(body.logprobs),
     )
-    return Order(served, requests, answer, bool(body.stream))
 
 
 def _outputs(body: ChatCompletionRequest, served: Served) -> frozenset[str]:
@@ -58,7 +84,7 @@ def _audio(body: ChatCompletionRequest, served: Served, spoken: bool) -> AudioOp
             raise invalid("'audio' needs \"audio\" in 'modalities'.", "audio")
         return None
     if body.audio is None:
-        raise _missing("audio", "when audio is among 'modalities'")
+        raise missing("audio", "when audio is among 'modalities'")
     voice = body.audio.voice
     if isinstance(voice, VoiceId):
         raise invalid("Custom voices are not supported: 'audio.voice' must be the name of a voice.", "audio.voice")
@@ -74,7 +100,3 @@ def _audio(body: ChatCompletionRequest, served: Served, spoken: bool) -> AudioOp
     if body.stream and chosen != "pcm16":
         raise invalid("'audio.format' must be 'pcm16' when 'stream' is enabled.", "audio.format")
     return AudioOptions(voice, chosen)
-
-
-def _missing(param: str, when: str) -> RequestError:
-    return invalid(f"Missing required parameter: '{param}', needed {when}.", param, "missing_required_parameter")

@@ -1,92 +1,18 @@
 """Chat completions as OpenAI's SDKs read them: whole, or as frames of an event stream."""
 
-import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import msgspec
 
-from omnipipe.coordinator.flight import Piece
-from omnipipe.gateway.openai.answer import AUDIO, DONE, FinishReason, TextWriter, encode
-from omnipipe.gateway.openai.sound import pcm16, wav
+from omnipipe.families.text_pieces import TextPiece
+from omnipipe.gateway.openai.answer import DONE, TextWriter, encode
+from omnipipe.gateway.openai.calls import Calls
+from omnipipe.gateway.openai.chat_shapes import AnswerMessage, ChatChoice, ChatCompletion, Delta
+from omnipipe.gateway.openai.logprobs import ChatLogprobs, TokenLogprob, token_logprobs
 from omnipipe.gateway.openai.usage import Usage, total
 
-__all__ = ["AudioWriting", "ChatAnswer", "ChatCompletion", "ChatCompletionChunk", "ChatWriter"]
-
-
-class AudioAnswer(msgspec.Struct, frozen=True):
-    id: str
-    data: str
-    """Base64 in the format asked for."""
-    expires_at: int
-    """When it was made: answers are not kept, so no later request can refer to it."""
-    transcript: str
-
-
-class AnswerMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    role: Literal["assistant"]
-    content: str | None
-    refusal: None
-    audio: AudioAnswer | None = None
-
-
-class ChatChoice(msgspec.Struct, frozen=True):
-    index: int
-    message: AnswerMessage
-    logprobs: None
-    finish_reason: FinishReason
-
-
-class ChatCompletion(msgspec.Struct, frozen=True):
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    choices: list[ChatChoice]
-    usage: Usage | None
-
-
-class AudioDelta(msgspec.Struct, frozen=True, omit_defaults=True):
-    id: str
-    transcript: str | msgspec.UnsetType = msgspec.UNSET
-    data: str | msgspec.UnsetType = msgspec.UNSET
-    expires_at: int | msgspec.UnsetType = msgspec.UNSET
-
-
-class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
-    role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET
-    content: str | msgspec.UnsetType | None = msgspec.UNSET
-    refusal: msgspec.UnsetType | None = msgspec.UNSET
-    audio: AudioDelta | msgspec.UnsetType = msgspec.UNSET
-
-
-class ChunkChoice(msgspec.Struct, frozen=True):
-    index: int
-    delta: Delta
-    logprobs: None
-    finish_reason: FinishReason | None
-
-
-class ChatCompletionChunk(msgspec.Struct, frozen=True):
-    """One frame of a stream. Frames are written by hand below; this is their shape for readers and tests."""
-
-    id: str
-    object: Literal["chat.completion.chunk"]
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
-
-
-@dataclass(frozen=True, slots=True)
-class AudioWriting:
-    """How an answer carries its sound."""
-
-    id: str
-    format: str
-    sample_rate_hz: int
+__all__ = ["ChatAnswer", "ChatWriter"]
 
 
 class ChatAnswer:
@@ -98,10 +24,11 @@ class ChatAnswer:
         model: str,
         choices_per_prompt: int = 1,
         include_usage: bool = False,
-        audio: AudioWriting | None = None,
+        logprobs: bool = False,
     ) -> None:
         self.created = created
-        self._audio = audio
+        self.logprobs = logprobs
+        """Whether they were asked for."""
         self._id = id
         self._model = model
         self._choices_per_prompt = choices_per_prompt
@@ -119,12 +46,12 @@ class ChatAnswer:
         """A frame up to its delta."""
         return b'%b{"index":%d,"delta":' % (self._start, index)
 
-    def tail(self, finish_reason: bytes = b"null") -> bytes:
-        """A frame after its delta."""
-        return b',"logprobs":null,"finish_reason":%b}]%b}\n\n' % (finish_reason, self._usage_field)
+    def tail(self, logprobs: bytes = b"null", finish_reason: bytes = b"null") -> bytes:
+        """A frame after its delta. `finish_reason` may have more fields of the choice behind it."""
+        return b',"logprobs":%b,"finish_reason":%b}]%b}\n\n' % (logprobs, finish_reason, self._usage_field)
 
     def writer(self, index: int) -> "ChatWriter":
-        return ChatWriter(self, index) if self._audio is None else _SpeakingWriter(self, index, self._audio)
+        return ChatWriter(self, index)
 
     def ending(self, choices: Sequence["ChatWriter"]) -> bytes:
         if not self._include_usage:
@@ -132,10 +59,7 @@ class ChatAnswer:
         return b'%b],"usage":%b}\n\n%b' % (self._start, encode(self._total(choices)), DONE)
 
     def whole(self, choices: Sequence["ChatWriter"]) -> bytes:
-        parts = [
-            ChatChoice(index, choice.message(), None, choice.tally.finish_reason)
-            for index, choice in enumerate(choices)
-        ]
+        parts = [choice.choice(index) for index, choice in enumerate(choices)]
         usage = self._total(choices)
         return encode(ChatCompletion(self._id, "chat.completion", self.created, self._model, parts, usage))
 
@@ -150,72 +74,79 @@ class ChatWriter(TextWriter):
         super().__init__()
         self._answer = answer
         self._index = index
+        self._close = b"}"
+        """What ends a delta of content."""
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._calls: Calls | None = None
+        self._logprobs: list[TokenLogprob] = []
 
     def opening(self) -> bytes:
         self._before = self._answer.head(self._index) + b'{"content":'
-        self._after = b"}" + self._answer.tail()
+        self._after = self._close + self._answer.tail()
         return self._frame(b'{"role":"assistant","content":"","refusal":null}')
 
     def closing(self) -> bytes:
-        return self._answer.head(self._index) + b"{}" + self._answer.tail(encode(self.tally.finish_reason))
+        reason = encode(self.tally.finish_reason)
+        if self.tally.stop_reason is not None:
+            reason += b',"stop_reason":' + encode(self.tally.stop_reason)
+        return self._answer.head(self._index) + b"{}" + self._answer.tail(finish_reason=reason)
+
+    def rich_frames(self, piece: TextPiece) -> bytes:
+        """A frame for each kind of delta: clients tell them apart by which field is there."""
+        parts: list[bytes] = []
+        if reasoning := piece.get("reasoning"):
+            parts.append(self._frame(b'{"reasoning_content":%b}' % encode(reasoning)))
+        content, logprobs = piece.get("content"), b"null"
+        if self._answer.logprobs and (likely := piece.get("logprobs")):
+            logprobs = encode(ChatLogprobs(token_logprobs(likely)))
+        if content:
+            parts += (self._before, encode(content), self._close, self._answer.tail(logprobs))
+        elif logprobs != b"null":
+            parts += (self._answer.head(self._index), b"{}", self._answer.tail(logprobs))
+        if refusal := piece.get("refusal"):
+            parts.append(self._frame(b'{"refusal":%b}' % encode(refusal)))
+        for call in piece.get("tool_calls", ()):  # a frame each: the SDKs add up wrongly when one has a call twice
+            parts.append(self._frame(encode(Delta(tool_calls=[self._known_calls().add(call)]))))
+        return b"".join(parts)
+
+    def keep_rich(self, piece: TextPiece) -> None:
+        if content := piece.get("content"):
+            self._kept.append(content)
+        if reasoning := piece.get("reasoning"):
+            self._reasoning.append(reasoning)
+        if refusal := piece.get("refusal"):
+            self._refusal.append(refusal)
+        for call in piece.get("tool_calls", ()):
+            self._known_calls().add(call)
+        if self._answer.logprobs:
+            self._logprobs += token_logprobs(piece.get("logprobs", ()))
+
+    def choice(self, index: int) -> ChatChoice:
+        stop = self.tally.stop_reason
+        return ChatChoice(
+            index,
+            self.message(),
+            ChatLogprobs(self._logprobs) if self._answer.logprobs else None,
+            self.tally.finish_reason,
+            msgspec.UNSET if stop is None else stop,
+        )
 
     def message(self) -> AnswerMessage:
-        return AnswerMessage("assistant", self.text(), None)
+        text, calls = self.text(), [] if self._calls is None else list(self._calls.all())
+        silent = not text and (calls or self._refusal)
+        return AnswerMessage(
+            "assistant",
+            None if silent else text,
+            "".join(self._refusal) if self._refusal else None,
+            "".join(self._reasoning) if self._reasoning else msgspec.UNSET,
+            calls or msgspec.UNSET,
+        )
+
+    def _known_calls(self) -> Calls:
+        if self._calls is None:
+            self._calls = Calls()
+        return self._calls
 
     def _frame(self, delta: bytes) -> bytes:
         return self._answer.head(self._index) + delta + self._answer.tail()
-
-
-class _SpeakingWriter(ChatWriter):
-    """Sound, with the text as its transcript."""
-
-    def __init__(self, answer: ChatAnswer, index: int, audio: AudioWriting) -> None:
-        super().__init__(answer, index)
-        self._audio = audio
-        self._id = f"{audio.id}-{index}" if index else audio.id
-        self._before_sound = b""
-        self._after_sound = b""
-        self._sound: list[bytes] = []
-
-    def opening(self) -> bytes:
-        start = self._answer.head(self._index) + b'{"audio":{"id":' + encode(self._id)
-        self._before = start + b',"transcript":'
-        self._after = b"}}" + self._answer.tail()
-        self._before_sound = start + b',"data":"'
-        self._after_sound = b'"' + self._after
-        return self._frame(b'{"role":"assistant","content":null,"refusal":null}')
-
-    def frames(self, pieces: Sequence[Piece]) -> bytes:
-        parts: list[bytes] = []
-        for piece in pieces:
-            if piece.output != AUDIO:
-                parts.append(super().frames((piece,)))
-            elif sound := self._sounding(piece):
-                parts += (self._before_sound, base64.b64encode(sound), self._after_sound)
-        return b"".join(parts)
-
-    def closing(self) -> bytes:
-        expiry = b'{"audio":{"id":%b,"expires_at":%d}}' % (encode(self._id), self._answer.created)
-        return self._frame(expiry) + super().closing()
-
-    def keep(self, pieces: Sequence[Piece]) -> None:
-        for piece in pieces:
-            if piece.output != AUDIO:
-                super().keep((piece,))
-            elif sound := self._sounding(piece):
-                self._sound.append(sound)
-
-    def message(self) -> AnswerMessage:
-        sound = b"".join(self._sound)
-        if self._audio.format == "wav":
-            sound = wav(sound, self._audio.sample_rate_hz)
-        data = base64.b64encode(sound).decode()
-        return AnswerMessage("assistant", None, None, AudioAnswer(self._id, data, self._answer.created, self.text()))
-
-    def _sounding(self, piece: Piece) -> bytes:
-        sound = pcm16(piece.value)
-        if sound:
-            self.tally.audio_pieces += 1
-        if piece.last:
-            self.tally.end(piece.output, piece.meta)
-        return sound

@@ -1,6 +1,6 @@
 """The messages of a chat completion request, as OpenAI defines them, parts included."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -108,13 +108,17 @@ class AudioRef(scalars.Body, frozen=True):
 
 
 class FunctionCall(scalars.Body, frozen=True):
-    name: str
+    name: scalars.Name
     arguments: str
+    parsed_arguments: Any = None
+    """What the SDKs' helpers made of `arguments`, sent back by clients that send a whole answer back."""
 
 
 class FunctionToolCall(scalars.Body, frozen=True, tag_field="type", tag="function"):
-    id: str
+    id: Annotated[str, Meta(min_length=1, max_length=256)]
     function: FunctionCall
+    index: int | None = None
+    """Of a streamed call; the SDKs leave it in what they add up, which clients send back."""
 
 
 class CustomCall(scalars.Body, frozen=True):
@@ -131,14 +135,20 @@ class AssistantMessage(scalars.Body, frozen=True, tag_field="role", tag="assista
     content: str | _AssistantParts | None = None
     name: str | None = None
     refusal: str | None = None
+    reasoning_content: str | None = None
+    """Extension: of an earlier answer, for models whose template wants it back."""
     audio: AudioRef | None = None
-    tool_calls: list[FunctionToolCall | CustomToolCall] | None = None
+    tool_calls: Annotated[list[FunctionToolCall | CustomToolCall], Meta(min_length=1, max_length=128)] | None = None
     function_call: FunctionCall | None = None
+    annotations: Annotated[list[Any], Meta(max_length=0)] | None = None
+    """Of web searches, which there are none of here; clients that send a whole answer back send it empty."""
+    parsed: Any = None
+    """What the SDKs' helpers made of `content`."""
 
 
 class ToolMessage(scalars.Body, frozen=True, tag_field="role", tag="tool"):
     content: str | _TextParts
-    tool_call_id: str
+    tool_call_id: Annotated[str, Meta(max_length=256)]
 
 
 class FunctionMessage(scalars.Body, frozen=True, tag_field="role", tag="function"):

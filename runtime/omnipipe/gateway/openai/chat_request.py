@@ -3,14 +3,16 @@
 What a field may be is said here; which values a model honours is `fields`' business.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from omnipipe.gateway.openai import scalars
 from omnipipe.gateway.openai.chat_messages import ChatMessage, TextPart
+from omnipipe.gateway.openai.response_format import ResponseFormat
+from omnipipe.gateway.openai.tools import Function, FunctionName, Tool, ToolChoice
 
-__all__ = ["AudioParams", "CacheOptions", "ChatCompletionRequest", "StreamOptions", "TextFormat", "VoiceId"]
+__all__ = ["AudioParams", "CacheOptions", "ChatCompletionRequest", "StreamOptions", "VoiceId"]
 
 
 class VoiceId(scalars.Body, frozen=True):
@@ -25,61 +27,6 @@ class AudioParams(scalars.Body, frozen=True):
 class StreamOptions(scalars.Body, frozen=True):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
-
-
-class Function(scalars.Body, frozen=True):
-    name: scalars.Name
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class FunctionTool(scalars.Body, frozen=True, tag_field="type", tag="function"):
-    function: Function
-
-
-class CustomTool(scalars.Body, frozen=True, tag_field="type", tag="custom"):
-    custom: dict[str, Any]
-
-
-class FunctionName(scalars.Body, frozen=True):
-    name: str
-
-
-class FunctionChoice(scalars.Body, frozen=True, tag_field="type", tag="function"):
-    function: FunctionName
-
-
-class CustomChoice(scalars.Body, frozen=True, tag_field="type", tag="custom"):
-    custom: FunctionName
-
-
-class AllowedTools(scalars.Body, frozen=True):
-    mode: Literal["auto", "required"]
-    tools: list[dict[str, Any]]
-
-
-class AllowedChoice(scalars.Body, frozen=True, tag_field="type", tag="allowed_tools"):
-    allowed_tools: AllowedTools
-
-
-class TextFormat(scalars.Body, frozen=True, tag_field="type", tag="text"):
-    pass
-
-
-class JsonObjectFormat(scalars.Body, frozen=True, tag_field="type", tag="json_object"):
-    pass
-
-
-class JsonSchema(scalars.Body, frozen=True):
-    name: scalars.Name
-    description: str | None = None
-    schema: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class JsonSchemaFormat(scalars.Body, frozen=True, tag_field="type", tag="json_schema"):
-    json_schema: JsonSchema
 
 
 class Prediction(scalars.Body, frozen=True, tag_field="type", tag="content"):
@@ -141,14 +88,12 @@ class ChatCompletionRequest(scalars.Body, frozen=True, kw_only=True):
     n: scalars.Choices | None = None
     logprobs: bool | None = None
     top_logprobs: scalars.TopLogprobs | None = None
-    response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
+    response_format: ResponseFormat | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     prediction: Prediction | None = None
-    tools: Annotated[list[FunctionTool | CustomTool], Meta(min_length=1, max_length=128)] | None = None
-    tool_choice: (
-        Literal["none", "auto", "required"] | FunctionChoice | CustomChoice | AllowedChoice | None
-    ) = None  # fmt: skip
+    tools: Annotated[list[Tool], Meta(min_length=1, max_length=128)] | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[Function], Meta(min_length=1, max_length=128)] | None = None
     function_call: Literal["none", "auto"] | FunctionName | None = None
@@ -163,6 +108,18 @@ class ChatCompletionRequest(scalars.Body, frozen=True, kw_only=True):
     prompt_cache_key: str | None = None
     prompt_cache_options: CacheOptions | None = None
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+
+    top_k: scalars.TopK | None = None
+    min_p: scalars.MinP | None = None
+    repetition_penalty: scalars.Repetition | None = None
+    min_tokens: scalars.MinTokens | None = None
+    ignore_eos: bool | None = None
+    stop_token_ids: scalars.StopTokens | None = None
+    guided_json: scalars.GuidedJson | None = None
+    guided_regex: scalars.GuidedRegex | None = None
+    guided_choice: scalars.GuidedChoice | None = None
+    guided_grammar: scalars.GuidedGrammar | None = None
+    chat_template_kwargs: scalars.TemplateKwargs | None = None
 
     request_id: scalars.RequestId | None = None
     timeout: scalars.Timeout | None = None

@@ -6,12 +6,13 @@ from msgspec import Meta
 
 from omnipipe.gateway.openai import scalars
 from omnipipe.gateway.openai.chat_request import StreamOptions
+from omnipipe.gateway.openai.response_format import ResponseFormat
 
 __all__ = ["CompletionRequest", "Prompt"]
 
-_Token = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-
-Prompt = str | Annotated[list[str | _Token | Annotated[list[_Token], Meta(min_length=1)]], Meta(min_length=1)]
+Prompt = (
+    str | Annotated[list[str | scalars.Token | Annotated[list[scalars.Token], Meta(min_length=1)]], Meta(min_length=1)]
+)
 """A text, several, one as tokens, or several as tokens."""
 
 
@@ -35,6 +36,19 @@ class CompletionRequest(scalars.Body, frozen=True, kw_only=True):
     stop: scalars.Stop | None = None
     max_tokens: scalars.MaxTokens | None = None
     user: str | None = None
+
+    top_k: scalars.TopK | None = None
+    min_p: scalars.MinP | None = None
+    repetition_penalty: scalars.Repetition | None = None
+    min_tokens: scalars.MinTokens | None = None
+    ignore_eos: bool | None = None
+    stop_token_ids: scalars.StopTokens | None = None
+    response_format: ResponseFormat | None = None
+    """Extension: as a chat has it."""
+    guided_json: scalars.GuidedJson | None = None
+    guided_regex: scalars.GuidedRegex | None = None
+    guided_choice: scalars.GuidedChoice | None = None
+    guided_grammar: scalars.GuidedGrammar | None = None
 
     request_id: scalars.RequestId | None = None
     timeout: scalars.Timeout | None = None

@@ -14,27 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
-from omnipipe.errors import ErrorKind, RequestError
-from omnipipe.gateway.openai.chat_request import CacheOptions, TextFormat
+from omnipipe.gateway.openai.chat_request import CacheOptions
+from omnipipe.gateway.openai.refusals import unsupported
+from omnipipe.gateway.openai.response_format import TextFormat
 from omnipipe.wire.value import Value
 
-__all__ = ["CHAT_FIELDS", "COMPLETION_FIELDS", "FieldRules", "unsupported"]
-
-_NEEDS_RENDERING: Final = frozenset(
-    {"logprobs", "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call",
-     "moderation", "web_search_options"}
-)  # fmt: skip
-"""These change the shape of the answer. Until the gateway can write that shape it refuses them, whatever a family
-says it honours."""
-
-
-def unsupported(model: str, field: str, hint: str) -> RequestError:
-    return RequestError(
-        ErrorKind.INVALID,
-        f"'{field}' is not supported by the model `{model}`. {hint}",
-        param=field,
-        code="unsupported_parameter",
-    )
+__all__ = ["CHAT_FIELDS", "COMPLETION_FIELDS", "FieldRules"]
 
 
 class _Default:
@@ -50,14 +35,17 @@ def _only(*values: object) -> _Default:
     return _Default(lambda value: value in values, f"Leave it out or set it to {shown}.")
 
 
-def _never() -> _Default:
-    return _Default(lambda value: False, "Leave it out.")
+def _never(hint: str = "Leave it out.") -> _Default:
+    return _Default(lambda value: False, hint)
 
 
 class FieldRules:
     """The rules of one request type. `collect` is called for every request: it looks at all fields in one go."""
 
     def __init__(self, fields: dict[str, _Default], hints: dict[str, _Default]) -> None:
+        """`fields`: what a model may honour. `hints`: what is the same for every model."""
+        self.options = frozenset(fields)
+        self.hints = frozenset(hints)
         self._options = fields
         self._hints = hints
         self._names = (*fields, *hints)
@@ -66,12 +54,11 @@ class FieldRules:
     def collect(self, request: Any, model: str, honoured: frozenset[str]) -> dict[str, Value]:
         """What goes to the family. Raises RequestError for a field that would have no effect."""
         options: dict[str, Value] = {}
-        for name, value in zip(self._names, self._values(request), strict=True):
-            if value is None:
-                continue
-            if name in self._hints:
+        given = [pair for pair in zip(self._names, self._values(request), strict=True) if pair[1] is not None]
+        for name, value in given:
+            if name in self._hints:  # the same for every model
                 rule = self._hints[name]
-            elif name in honoured and name not in _NEEDS_RENDERING:
+            elif name in honoured:
                 options[name] = value if isinstance(value, int | float | str) else msgspec.to_builtins(value)
                 continue
             else:
@@ -81,7 +68,7 @@ class FieldRules:
         return options
 
     def _supported(self, honoured: Iterable[str]) -> str:
-        names = sorted(set(honoured) & set(self._options) - _NEEDS_RENDERING)
+        names = sorted(set(honoured) & set(self._options))
         return f" This model supports: {', '.join(names)}." if names else ""
 
 
@@ -94,7 +81,21 @@ _SAMPLING: Final = {
     "seed": _never(),
     "stop": _never(),
     "max_tokens": _never(),
+    "top_k": _only(0, -1),
+    "min_p": _only(0),
+    "repetition_penalty": _only(1),
+    "min_tokens": _only(0),
+    "ignore_eos": _only(False),
+    "stop_token_ids": _only([]),
+    "response_format": _Default(
+        lambda value: isinstance(value, TextFormat), 'Leave it out or set it to {"type": "text"}.'
+    ),
+    "guided_json": _never(),
+    "guided_regex": _never(),
+    "guided_choice": _never(),
+    "guided_grammar": _never(),
 }
+"""What any text can be asked for, with the value that changes nothing."""
 
 _ANY_HINT: Final = _Default(lambda value: True, "")
 
@@ -104,21 +105,21 @@ CHAT_FIELDS: Final = FieldRules(
         "max_completion_tokens": _never(),
         "logprobs": _only(False),
         "top_logprobs": _only(0),
-        "response_format": _Default(
-            lambda value: isinstance(value, TextFormat), 'Leave it out or set it to {"type": "text"}.'
-        ),
         "reasoning_effort": _only("none"),
         "verbosity": _only("medium"),
-        "prediction": _never(),
         "tools": _never(),
         "tool_choice": _only("none", "auto"),
         "parallel_tool_calls": _only(True, False),
-        "functions": _never(),
-        "function_call": _only("none", "auto"),
-        "web_search_options": _never(),
-        "moderation": _never(),
+        "chat_template_kwargs": _only({}),
     },
     hints={
+        "functions": _never("It is OpenAI's earlier form of 'tools': use 'tools'."),
+        "function_call": _Default(
+            lambda value: value in ("none", "auto"), "It is OpenAI's earlier form of 'tool_choice': use 'tool_choice'."
+        ),
+        "prediction": _never(),
+        "web_search_options": _never("Leave it out, or give the model a tool that searches."),
+        "moderation": _never(),
         "store": _only(False),
         "service_tier": _only("auto", "default"),
         "prompt_cache_options": _Default(
@@ -133,6 +134,6 @@ CHAT_FIELDS: Final = FieldRules(
 )
 
 COMPLETION_FIELDS: Final = FieldRules(
-    fields=_SAMPLING | {"suffix": _only(""), "best_of": _only(1), "logprobs": _never()},
+    fields=_SAMPLING | {"suffix": _only(""), "logprobs": _never()},
     hints={"user": _ANY_HINT},
 )

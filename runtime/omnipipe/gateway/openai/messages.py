@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from omnipipe.errors import RequestError
-from omnipipe.families.requests import Message, Part
+from omnipipe.families.requests import Message, Part, ToolCall
 from omnipipe.gateway.openai.chat_messages import (
     AssistantMessage,
     ChatMessage,
     ContentPart,
+    CustomToolCall,
     DeveloperMessage,
     FilePart,
     FunctionMessage,
+    FunctionToolCall,
     ImagePart,
     InputAudioPart,
     RefusalPart,
@@ -27,18 +29,23 @@ from omnipipe.gateway.openai.chat_messages import (
     UserMessage,
     VideoPart,
 )
-from omnipipe.gateway.openai.order import invalid
+from omnipipe.gateway.openai.history import check_history
+from omnipipe.gateway.openai.refusals import invalid, lacking, missing
 
 __all__ = ["neutral_messages"]
 
 _DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/(?P<format>[A-Za-z0-9.+-]{1,64})(?:;[^,;]{1,64})*;base64,")
 
 
-def neutral_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
-    return tuple([_message(message, index) for index, message in enumerate(messages)])
+def neutral_messages(messages: Sequence[ChatMessage], *, tools: bool) -> tuple[Message, ...]:
+    """`tools`: whether the model can be told of calls and their results at all."""
+    found = tuple([_message(message, index, tools) for index, message in enumerate(messages)])
+    if tools:
+        check_history(found)
+    return found
 
 
-def _message(message: ChatMessage, index: int) -> Message:
+def _message(message: ChatMessage, index: int, tools: bool) -> Message:
     if type(message) is UserMessage and type(message.content) is str:  # most of them, at a third of the cost
         return Message("user", (Part("text", message.content),), message.name)
     path = f"messages[{index}]"
@@ -50,16 +57,20 @@ def _message(message: ChatMessage, index: int) -> Message:
         case DeveloperMessage():
             return Message("developer", _content(message.content, path), message.name)
         case AssistantMessage():
-            return _assistant(message, path)
-        case ToolMessage() | FunctionMessage():
-            raise _lacking(f"{path}.role", "messages with the results of tools")
+            return _assistant(message, path, tools)
+        case ToolMessage():
+            if not tools:
+                raise _without_tools(f"{path}.role", "the results of tools")
+            return Message("tool", _content(message.content, path), tool_call_id=message.tool_call_id)
+        case FunctionMessage():
+            raise lacking(f"{path}.role", "messages of the role 'function'; use the role 'tool'")
 
 
-def _assistant(message: AssistantMessage, path: str) -> Message:
-    if message.tool_calls is not None:
-        raise _lacking(f"{path}.tool_calls", "tool calls")
+def _assistant(message: AssistantMessage, path: str, tools: bool) -> Message:
+    if message.tool_calls is not None and not tools:
+        raise _without_tools(f"{path}.tool_calls", "calls of tools")
     if message.function_call is not None:
-        raise _lacking(f"{path}.function_call", "function calls")
+        raise lacking(f"{path}.function_call", "function calls; use 'tool_calls'")
     if message.audio is not None:
         raise invalid(
             "Earlier audio answers are not kept. Send the transcript as the message's 'content' instead.",
@@ -69,9 +80,16 @@ def _assistant(message: AssistantMessage, path: str) -> Message:
     parts = () if message.content is None else _content(message.content, path)
     if message.refusal is not None:
         parts = (*parts, Part("text", text=message.refusal))
-    if not parts:
-        raise invalid(f"Missing required parameter: '{path}.content'.", f"{path}.content", "missing_required_parameter")
-    return Message("assistant", parts, message.name)
+    if not parts and not message.tool_calls:
+        raise missing(f"{path}.content", "unless there are 'tool_calls'")
+    calls = [_call(call, f"{path}.tool_calls[{index}]") for index, call in enumerate(message.tool_calls or ())]
+    return Message("assistant", parts, message.name, tuple(calls), reasoning=message.reasoning_content)
+
+
+def _call(call: FunctionToolCall | CustomToolCall, path: str) -> ToolCall:
+    if isinstance(call, CustomToolCall):
+        raise lacking(f"{path}.type", "custom tools; use a tool of type 'function'")
+    return ToolCall(call.id, call.function.name, call.function.arguments)
 
 
 def _content(content: "str | Sequence[ContentPart | RefusalPart]", path: str) -> tuple[Part, ...]:
@@ -82,7 +100,7 @@ def _content(content: "str | Sequence[ContentPart | RefusalPart]", path: str) ->
 
 def _part(part: ContentPart | RefusalPart, path: str) -> Part:
     if not isinstance(part, RefusalPart | VideoPart) and part.prompt_cache_breakpoint is not None:
-        raise _lacking(f"{path}.prompt_cache_breakpoint", "explicit prompt cache breakpoints")
+        raise lacking(f"{path}.prompt_cache_breakpoint", "explicit prompt cache breakpoints")
     match part:
         case TextPart():
             return Part("text", text=part.text)
@@ -90,7 +108,7 @@ def _part(part: ContentPart | RefusalPart, path: str) -> Part:
             return Part("text", text=part.refusal)
         case ImagePart():
             if part.image_url.detail not in (None, "auto"):
-                raise _lacking(f"{path}.image_url.detail", "a choice of image detail; leave it out or set it to 'auto'")
+                raise lacking(f"{path}.image_url.detail", "a choice of image detail; leave it out or set it to 'auto'")
             return _media("image", part.image_url.url, f"{path}.image_url.url")
         case VideoPart():
             return _media("video", part.video_url.url, f"{path}.video_url.url")
@@ -98,7 +116,7 @@ def _part(part: ContentPart | RefusalPart, path: str) -> Part:
             data = _base64(part.input_audio.data, f"{path}.input_audio.data")
             return Part("audio", data=data, format=part.input_audio.format)
         case FilePart():
-            raise _lacking(path, "file parts")
+            raise lacking(path, "file parts")
 
 
 def _media(kind: Literal["image", "video"], url: str, path: str) -> Part:
@@ -119,5 +137,6 @@ def _base64(text: str, path: str) -> bytes:
         raise invalid(f"'{path}' is not valid base64.", path) from error
 
 
-def _lacking(path: str, what: str) -> RequestError:
-    return invalid(f"'{path}' is not supported: this server does not have {what}.", path, "unsupported_parameter")
+def _without_tools(path: str, what: str) -> RequestError:
+    message = f"'{path}' is not supported: this model cannot be told of {what}."
+    return invalid(message, path, "unsupported_parameter")

@@ -1,21 +1,31 @@
-"""From a parsed request body to what the coordinators are asked: the part that chat and completions share."""
+"""From a parsed request body to what the coordinators are asked: the part that the routes share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from omnipipe.coordinator.flight import OmniRequest
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.requests import Entry, TextRequest
-from omnipipe.gateway.openai.answer import Answer, WriterT
+from omnipipe.gateway.openai.answer import Answer, WholeAnswer, WriterT
 from omnipipe.gateway.openai.chat_request import StreamOptions
-from omnipipe.gateway.openai.fields import unsupported
+from omnipipe.gateway.openai.plain import check_plain
+from omnipipe.gateway.openai.refusals import invalid, unsupported
 from omnipipe.gateway.served import Served
 from omnipipe.wire.value import Value
 
-__all__ = ["Limits", "Order", "TextBody", "check_choices", "invalid", "omni_requests", "wants_usage"]
-
-_MAX_PARAM_DEPTH = 16
+__all__ = [
+    "CallerBody",
+    "Limits",
+    "Order",
+    "TextBody",
+    "WholeOrder",
+    "check_choices",
+    "entry",
+    "omni_requests",
+    "submissions",
+    "wants_usage",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +36,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeOrder:
+    """One HTTP request, understood and found right, that is answered in one go."""
+
+    served: Served
+    request: OmniRequest
+    answer: WholeAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Order(Generic[WriterT]):
-    """One HTTP request, understood and found right."""
+    """One that may be answered as a stream."""
 
     served: Served
     requests: Sequence[OmniRequest]
@@ -36,17 +55,11 @@ class Order(Generic[WriterT]):
     stream: bool
 
 
-class TextBody(Protocol):
-    """What the bodies of chat and completions have in common."""
+class CallerBody(Protocol):
+    """What all bodies have in common: whom it is for, and our own extensions."""
 
     @property
-    def model(self) -> str: ...
-    @property
-    def stream(self) -> bool | None: ...
-    @property
-    def stream_options(self) -> StreamOptions | None: ...
-    @property
-    def n(self) -> int | None: ...
+    def model(self) -> str | None: ...
     @property
     def request_id(self) -> str | None: ...
     @property
@@ -57,8 +70,17 @@ class TextBody(Protocol):
     def events(self) -> bool | None: ...
 
 
-def invalid(message: str, param: str, code: str = "invalid_value") -> RequestError:
-    return RequestError(ErrorKind.INVALID, message, param=param, code=code)
+class TextBody(CallerBody, Protocol):
+    """Of chat and completions."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def stream(self) -> bool | None: ...
+    @property
+    def stream_options(self) -> StreamOptions | None: ...
+    @property
+    def n(self) -> int | None: ...
 
 
 def wants_usage(body: TextBody) -> bool:
@@ -72,46 +94,58 @@ def wants_usage(body: TextBody) -> bool:
     return bool(options.include_usage)
 
 
-def check_choices(body: TextBody, served: Served, prompts: int, limits: Limits) -> int:
-    """How many choices for each prompt. Each is a request of its own to the pipeline."""
-    per_prompt = body.n or 1
+def check_choices(per_prompt: int, served: Served, prompts: int, limits: Limits) -> None:
+    """So many choices for each prompt. Each is a request of its own to the pipeline."""
     if per_prompt > 1 and "n" not in served.requests.options:
         raise unsupported(served.name, "n", "Leave it out or set it to 1.")
     if per_prompt * prompts > limits.max_choices:
         raise invalid(
-            f"One request may ask for at most {limits.max_choices} choices (prompts times 'n'); "
+            f"One request may ask for at most {limits.max_choices} choices (prompts times 'n' or 'best_of'); "
             f"this one asks for {per_prompt * prompts}.",
             "n" if per_prompt > 1 else "prompt",
         )
-    return per_prompt
 
 
 def omni_requests(
     body: TextBody, served: Served, request_id: str, prompts: Sequence[TextRequest], per_prompt: int, limits: Limits
 ) -> list[OmniRequest]:
+    choices = [choice for prompt in prompts for choice in _choices(prompt, per_prompt)]
+    entries = [(entry(served.requests.entry, choice), choice.outputs) for choice in choices]
+    return submissions(body, served, request_id, entries, limits)
+
+
+def submissions(
+    body: CallerBody,
+    served: Served,
+    request_id: str,
+    entries: Sequence[tuple[Entry, frozenset[str]]],
+    limits: Limits,
+) -> list[OmniRequest]:
+    """Entries with the outputs that they want, and what callers can say of any request."""
     params = _stage_params(body.stage_params, served)
     if body.events and not limits.events:
         raise invalid("'events' needs a server that was started with a folder for request events.", "events")
-    found: list[OmniRequest] = []
-    for prompt in prompts:
-        for entry in (_entry(served, choice) for choice in _choices(prompt, per_prompt)):
-            found.append(
-                OmniRequest(
-                    request_id=f"{request_id}.{len(found)}" if found else request_id,
-                    value=entry.value,
-                    inputs=entry.inputs,
-                    outputs=prompt.outputs,
-                    stage_params=params,
-                    timeout_s=body.timeout,
-                    events=bool(body.events),
-                )
-            )
-    return found
+    return [
+        OmniRequest(
+            request_id=f"{request_id}.{index}" if index else request_id,
+            value=made.value,
+            inputs=made.inputs,
+            outputs=outputs,
+            stage_params=params,
+            timeout_s=body.timeout,
+            events=bool(body.events),
+        )
+        for index, (made, outputs) in enumerate(entries)
+    ]
 
 
-def _entry(served: Served, prompt: TextRequest) -> Entry:
+RequestT = TypeVar("RequestT")
+
+
+def entry(translate: Callable[[RequestT], Entry], request: RequestT) -> Entry:
+    """The family's word on a request."""
     try:
-        return served.requests.entry(prompt)
+        return translate(request)
     except RequestError as error:
         if error.kind is not ErrorKind.UNPROCESSABLE:
             raise
@@ -141,7 +175,7 @@ def _stage_params(params: dict[str, dict[str, Value]] | None, served: Served) ->
                 path,
                 "unknown_parameter",
             )
-        _check_plain(values, path, 0)
+        check_plain(values, path)
         _check_with_family(served, stage, values)
     return params or {}
 
@@ -156,22 +190,3 @@ def _check_with_family(served: Served, stage: str, values: dict[str, Value]) -> 
             raise
         param = error.param.replace(f"stage_params.{kind}", f"stage_params.{stage}", 1)
         raise RequestError(error.kind, error.message, param=param, code=error.code) from error
-
-
-def _check_plain(value: Value, path: str, depth: int) -> None:
-    """What JSON lets through and the wire does not: integers over 64 bits, and any depth."""
-    if depth > _MAX_PARAM_DEPTH:
-        raise invalid(f"'{path}' is nested more than {_MAX_PARAM_DEPTH} levels deep.", path)
-    match value:
-        case bool():
-            pass
-        case int() if not -(2**63) <= value < 2**63:
-            raise invalid(f"'{path}' is beyond the range of 64 bit integers.", path)
-        case Mapping():
-            for key, inner in value.items():
-                _check_plain(inner, f"{path}.{key}", depth + 1)
-        case list():
-            for index, inner in enumerate(value):
-                _check_plain(inner, f"{path}[{index}]", depth + 1)
-        case _:
-            pass

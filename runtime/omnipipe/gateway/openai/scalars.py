@@ -11,26 +11,38 @@ __all__ = [
     "Bias",
     "Body",
     "Choices",
+    "GuidedChoice",
+    "GuidedGrammar",
+    "GuidedJson",
+    "GuidedRegex",
     "Int64",
     "LegacyLogprobs",
     "MaxTokens",
     "Metadata",
+    "MinP",
+    "MinTokens",
     "ModelName",
     "Name",
     "Penalty",
+    "Repetition",
     "RequestId",
     "SafetyId",
     "StageParams",
     "Stop",
+    "StopTokens",
     "Temperature",
+    "TemplateKwargs",
     "Timeout",
+    "Token",
+    "TopK",
     "TopLogprobs",
     "TopP",
 ]
 
 
-class Body(Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of every object that a client sends: unknown fields are refused, never dropped."""
+class Body(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The base of every object that a client sends: unknown fields are refused, never dropped. What goes on to a family
+    holds only what the client set, for chat templates show a tool as it is."""
 
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]
@@ -41,7 +53,11 @@ MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 LegacyLogprobs = Annotated[int, Meta(ge=0, le=5)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Bias = dict[str, Annotated[int, Meta(ge=-100, le=100)]]
+Token = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Bias = Annotated[
+    dict[Annotated[str, Meta(pattern=r"^[0-9]{1,10}$")], Annotated[int, Meta(ge=-100, le=100)]], Meta(max_length=1024)
+]
+"""Token id -> what is added to its logit."""
 Stop = str | Annotated[list[str], Meta(min_length=1, max_length=4)]
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
@@ -65,6 +81,21 @@ Timeout = Annotated[
         description="Extension: seconds after which this request fails with 504; the server's own limit holds as well.",
     ),
 ]
+TopK = Annotated[int, Meta(ge=-1, le=2**31 - 1, description="Extension: of the likeliest so many; 0 or -1: of all.")]
+MinP = Annotated[float, Meta(ge=0, le=1, description="Extension: at least so likely, beside the likeliest.")]
+Repetition = Annotated[float, Meta(gt=0, le=10, description="Extension: 1 changes nothing, more repeats less.")]
+MinTokens = Annotated[int, Meta(ge=0, le=2**31 - 1, description="Extension: no end before so many tokens.")]
+StopTokens = Annotated[list[Token], Meta(max_length=128, description="Extension: ids of tokens that end the text.")]
+GuidedChoice = Annotated[
+    list[str], Meta(min_length=1, max_length=1024, description="Extension: the text is one of these.")
+]
+GuidedJson = (
+    dict[str, Any]
+    | Annotated[str, Meta(max_length=262_144, description="Extension: the text is JSON of this schema, or its text.")]
+)
+GuidedRegex = Annotated[str, Meta(max_length=16_384, description="Extension: the text matches this.")]
+GuidedGrammar = Annotated[str, Meta(max_length=262_144, description="Extension: the text is of this grammar.")]
+TemplateKwargs = Annotated[dict[str, Any], Meta(description="Extension: what the model's chat template is given.")]
 StageParams = Annotated[
     dict[str, dict[str, Any]],
     Meta(description="Extension: options for single stages of the pipeline, by stage name."),

@@ -37,6 +37,26 @@ seen.models = [];
 for await (const model of client.models.list()) seen.models.push(model);
 seen.model = await client.models.retrieve("echo");
 
+const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object", properties: {} } } }];
+seen.called = (await client.chat.completions.create({ model: "rich", messages, tools })).choices[0];
+seen.callDeltas = [];
+const calling = client.chat.completions.stream({ model: "rich", messages, tools });
+calling.on("tool_calls.function.arguments.delta", (event) => seen.callDeltas.push(event.arguments_delta));
+seen.calledStream = (await calling.finalChatCompletion()).choices[0];
+const results = seen.calledStream.message.tool_calls.map(({ id }) => ({ role: "tool", tool_call_id: id, content: "sunny" }));
+const answered = { model: "rich", messages: [...messages, seen.calledStream.message, ...results], tools };
+seen.answered = (await client.chat.completions.create(answered)).choices[0].message.content;
+seen.thoughts = "";
+const thinking = { model: "rich", messages, reasoning_effort: "low", stream: true };
+for await (const chunk of await client.chat.completions.create(thinking)) {
+  seen.thoughts += chunk.choices[0]?.delta.reasoning_content ?? "";
+}
+const likely = { model: "rich", messages, logprobs: true, top_logprobs: 2 };
+seen.logprobs = (await client.chat.completions.stream(likely).finalChatCompletion()).choices[0].logprobs;
+seen.embeddings = await client.embeddings.create({ model: "rich", input: ["a", "b"] });
+seen.floats = await client.embeddings.create({ model: "rich", input: [1, 2], encoding_format: "float", dimensions: 2 });
+seen.deleted = await client.models.delete("extra");
+
 const failing = {
   400: () => client.chat.completions.create({ model: "echo", messages, temperature: 0.5 }),
   401: () => stranger.chat.completions.create({ model: "echo", messages }),
