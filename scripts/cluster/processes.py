@@ -17,6 +17,8 @@ READY_S = 60.0
 STOP_S = 3.0
 """What is being thrown away need not finish."""
 _POLL_S = 0.05
+_ORPHAN = '"$@" >&2 & echo $!'
+"""A shell that leaves its command behind: nobody's child, for it outlives whoever started it."""
 ROOT = Path(__file__).parents[2]
 """Where our own servers find their code."""
 
@@ -64,22 +66,26 @@ class Processes:
         log = self.folder / f"{name}.log"
         with log.open("ab") as out:
             # nsenter, not `ip netns exec`: the latter remounts /sys, and the kubelet then finds no cgroups.
-            process = subprocess.Popen(
-                ["nsenter", f"--net={self.namespace}", "--", *command],
+            done = subprocess.run(
+                ["sh", "-c", _ORPHAN, "sh", "nsenter", f"--net={self.namespace}", "--", *command],
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE,
+                stderr=out,
+                text=True,
                 cwd="/",
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "PYTHONPATH": str(ROOT)},
                 start_new_session=True,
+                check=True,
             )
+        pid = int(done.stdout)
+        started = started_at(pid)
         order = len(list(self.folder.glob("*.json")))
-        record = {"pid": process.pid, "started": started_at(process.pid), "order": order}
+        record = {"pid": pid, "started": started, "order": order}
         (self.folder / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
 
         def look() -> bool:
-            if process.poll() is not None:
-                raise ClusterError(f"ended with {process.returncode}")
+            if started is None or started_at(pid) != started:
+                raise ClusterError("has ended")
             return ready()
 
         try:
@@ -106,8 +112,7 @@ class Processes:
         for number, wait_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, READY_S)):
             try:
                 os.kill(pid, number)
-                _reap(pid)
-                eventually(lambda: _reap(pid) or started_at(pid) != started, f"{name} ends", wait_s)
+                eventually(lambda: started_at(pid) != started, f"{name} ends", wait_s)
             except ProcessLookupError:
                 return
             except ClusterError:
@@ -115,11 +120,3 @@ class Processes:
                     raise
             else:
                 return
-
-
-def _reap(pid: int) -> bool:
-    """When it is our own child: else it is nobody's, and ends by itself."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return False
