@@ -1,5 +1,6 @@
-"""`make demo`: serves the echo pipeline, asks it something with the OpenAI SDK, shows the words as they come and saves
-the sound. Exits with 0 only when the answer was right and everything ended cleanly."""
+"""`make demo`: serves two pipelines that need no download, asks the small chat model two things with the OpenAI SDK,
+then lets the echo pipeline say something, shows the words as they come and saves the sound. Exits with 0 only when the
+answers were right and everything ended cleanly."""
 
 import base64
 import os
@@ -18,9 +19,10 @@ from typing import cast
 
 from openai import OpenAI
 
-MANIFEST = Path(__file__).parent.parent / "examples" / "echo.yaml"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SUMS = (("How much is 9 plus 15?", "24"), ("Ann has 4 cups and finds 3 more. How many cups does Ann have now?", "7"))
 QUESTION = "Every word of this answer went through five processes, and each has a tone of its own."
-START_S = 20.0
+START_S = 60.0
 STOP_S = 20.0
 SAMPLE_RATE_HZ = 24_000
 WORD_MS = 60
@@ -29,7 +31,11 @@ WORD_MS = 60
 
 def main() -> int:
     with serving() as url:
+        wrong = [question for question, right in SUMS if right not in chat(url, question)]
         text, sound = ask(url)
+    if wrong:
+        print(f"demo: the answer to {wrong[0]!r} was wrong", file=sys.stderr)
+        return 1
     if text.split() != QUESTION.split():
         print(f"demo: the answer should have been the question, it was {text!r}", file=sys.stderr)
         return 1
@@ -37,6 +43,22 @@ def main() -> int:
     save(sound, where)
     print(f"saved what it said, {len(sound) / 2 / SAMPLE_RATE_HZ:.1f} s of tones, as {where}")
     return 0
+
+
+def chat(url: str, question: str) -> str:
+    """One streamed chat with the model; prints the tokens as they come."""
+    print(f"\n>>> {question}\n")
+    answer = ""
+    with OpenAI(base_url=url, api_key="none", max_retries=0, timeout=30) as client:
+        stream = client.chat.completions.create(
+            model="chat", messages=[{"role": "user", "content": question}], temperature=0, stream=True
+        )
+        for chunk in stream:
+            for choice in chunk.choices:
+                answer += choice.delta.content or ""
+                print(choice.delta.content or "", end="", flush=True)
+    print()
+    return answer
 
 
 def ask(url: str) -> tuple[str, bytes]:
@@ -75,8 +97,9 @@ def save(sound: bytes, where: Path) -> None:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """`omnipipe serve` on a free port, its log shown; stopped with Ctrl-C's signal, and 0 is asked of it."""
-    words = ["serve", os.path.relpath(MANIFEST), "--port", "0", "--log-level", "warning", "--no-access-log"]
+    """`omnipipe serve` of both on a free port, its log shown; stopped with Ctrl-C's signal, and 0 is asked of it."""
+    files = [os.path.relpath(EXAMPLES / name) for name in ("chat.yaml", "echo.yaml")]
+    words = ["serve", *files, "--port", "0", "--log-level", "warning", "--no-access-log"]
     print(f"$ omnipipe {' '.join(words)}")
     server = subprocess.Popen(
         [sys.executable, "-m", "omnipipe", *words], stdout=subprocess.PIPE, start_new_session=True, text=True

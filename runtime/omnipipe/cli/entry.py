@@ -1,5 +1,6 @@
 """Runs a command and turns whatever ends it into one line and an exit code."""
 
+import logging
 import os
 import sys
 import traceback
@@ -48,7 +49,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:  # the boundary of the process: a bug is one line too
         text = f"{type(error).__name__}: {error}".rstrip(": ")
         code = _complain(f"this is a bug: {text} (OMNIPIPE_DEBUG=1 shows where)", Exit.BUG, environment)
+    if "torch" in sys.modules:
+        _leave(code)
     sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """Without taking the interpreter apart: libraries that come with torch complain of what they find then, for pages.
+    Everything of ours is closed by now."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(args: Arguments, environment: Environment) -> int:

@@ -133,7 +133,7 @@ class ReplicaTable(Generic[T]):
         if replica is None:
             if not peer.name and self._troubles.get(peer.address) != reason:
                 self._troubles[peer.address] = reason
-                log.warning("stage %s at %s cannot be reached: %s", peer.stage, peer.address, reason)
+                log.info("stage %s at %s cannot be reached yet: %s", peer.stage, peer.address, reason)
             return None
         log.warning("stage %s at %s is lost: %s", replica.stage, replica.address, reason)
         replica.peer = None
