@@ -16,6 +16,7 @@ THE_WEBHOOKS = frozenset(
     {
         "cluster-requests-above-limits",  # a map's values are known to CEL one at a time, and of either of two types
         "cluster-template-lists",  # a podTemplate is opaque
+        "engine-options-of-another-kind",  # of which kind a stage is, its family says
         "graph-ambiguous-ports",  # which ports there are, only the family says; so for all that speak of ports
         "graph-cycle",  # CEL knows no recursion
         "graph-fan-in-not-fed",

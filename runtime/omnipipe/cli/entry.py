@@ -49,18 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:  # the boundary of the process: a bug is one line too
         text = f"{type(error).__name__}: {error}".rstrip(": ")
         code = _complain(f"this is a bug: {text} (OMNIPIPE_DEBUG=1 shows where)", Exit.BUG, environment)
-    if "torch" in sys.modules:
-        _leave(code)
     sys.exit(code)
-
-
-def _leave(code: int) -> None:
-    """Without taking the interpreter apart: libraries that come with torch complain of what they find then, for pages.
-    Everything of ours is closed by now."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _run(args: Arguments, environment: Environment) -> int:
@@ -68,7 +57,7 @@ def _run(args: Arguments, environment: Environment) -> int:
         case StageArgs():
             from omnipipe.cli.processes import stage
 
-            return stage(args)
+            return _leave(stage(args))
         case GatewayArgs():
             from omnipipe.cli.processes import gateway
 
@@ -98,6 +87,17 @@ def _run(args: Arguments, environment: Environment) -> int:
             from omnipipe.cli import profile
 
             return profile.run(args)
+
+
+def _leave(code: int) -> int:
+    """A stage with torch ends without taking the interpreter apart: what comes with torch complains of what it finds
+    then, for pages. Everything of ours is closed by now, and a process that runs a stage runs nothing else."""
+    if "torch" in sys.modules:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _complain(message: str, code: Exit, environment: Environment, prefix: str = _PREFIX) -> Exit:
