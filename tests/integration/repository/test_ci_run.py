@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 UNIT = "======================== 184 passed in 1.15s ========================="
 INTEGRATION = "=========== 2 failed, 30 passed, 1 skipped, 1 error in 62.10s (0:01:02) ============"
+START = "============================= test session starts =============================="
 GREEN = "================= 30 passed, 3 warnings in 62.10s (0:01:02) =================="
 
 
@@ -22,8 +23,9 @@ GREEN = "================= 30 passed, 3 warnings in 62.10s (0:01:02) ===========
         (f"@echo '{UNIT}'; exit 1", "184 passed, 1 failed", 2),
         ("@echo nothing ran", "0 passed, 1 failed", 1),
         (f"@echo '{INTEGRATION}'", "30 passed, 3 failed", 1),
+        (f"@echo '{START}'; echo '{UNIT}'; echo '{START}'", "184 passed, 1 failed", 1),
     ],
-    ids=["green", "failures", "lint fails", "no tests", "swallowed failure"],
+    ids=["green", "failures", "lint fails", "no tests", "swallowed failure", "died without a word"],
 )
 def test_the_closing_line(tmp_path: Path, recipe: str, closing: str, code: int) -> None:
     (tmp_path / ".ci").mkdir()
