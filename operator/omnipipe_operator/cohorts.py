@@ -8,7 +8,7 @@ from omnipipe_operator.children import Owner, labels, names
 from omnipipe_operator.children.labels import Component
 from omnipipe_operator.instants import parse_instant
 from omnipipe_operator.observed import Object, Observed
-from omnipipe_operator.pods import is_alive, is_ready, ready_count
+from omnipipe_operator.pods import condition_of, is_alive, is_ready, ready_count
 from omnipipe_operator.workloads import Workload
 
 __all__ = ["LiveCohort", "client_service", "live_cohorts", "selected_revision"]
@@ -34,6 +34,13 @@ class LiveCohort:
     @property
     def has_ready_gateway(self) -> bool:
         return any(map(is_ready, self.gateway_pods))
+
+    @property
+    def gateway_ready_at(self) -> float:
+        """Since when a gateway pod has been ready that is so now."""
+        instants = (parse_instant((condition_of(pod, "Ready") or {}).get("lastTransitionTime"))
+                    for pod in self.gateway_pods if is_ready(pod))  # fmt: skip
+        return min((instant or 0.0 for instant in instants), default=0.0)
 
     @property
     def is_gone(self) -> bool:

@@ -1,7 +1,7 @@
 """The five conditions. Each is judged by itself: status, reason and a sentence; `kept_times` adds since when."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from omnipipe.spec.status import ConditionType
 from omnipipe_operator.conditions.previous import previous
@@ -13,6 +13,10 @@ from omnipipe_operator.routes import routes_of
 from omnipipe_operator.workloads import Workload
 
 __all__ = ["Judged", "deadline_at", "judge"]
+
+_ENDPOINTS_S: Final = 2.0
+"""Until nodes send a Service's connections to a pod that has become ready; kube-proxy gathers changes for up to 1 s.
+Who connects before is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,9 @@ def _ready(view: View, rows: tuple[StageRow, ...]) -> Judged:
         return no(Reason.ROLLING_OUT, _serves_on(view, _rolling_words(view, rows)))
     routes = routes_of(current, view.reports)
     if current is not None and current.has_ready_gateway and (routes is None or routes.some_ready):
+        was_ready = previous(view.pipeline).get("Ready", {}).get("status") == "True"
+        if not was_ready and view.now - current.gateway_ready_at < _ENDPOINTS_S:
+            return no(Reason.STARTING, "a gateway is ready; the nodes are being told where it is")
         return Judged("Ready", "True", Reason.ALL_STAGES_ROUTABLE, f"a gateway reaches all {len(rows)} stages")
     if told is not None and told.reason in TROUBLE:
         return no(told.reason, told.message)

@@ -14,6 +14,7 @@ from omnipipe.spec.reader import read_object
 from omnipipe.spec.status import PipelineStatus
 from omnipipe_operator.children import labels
 from omnipipe_operator.decide import decide
+from omnipipe_operator.instants import written_instant
 from omnipipe_operator.observed import Object, Observed, Ref
 
 
@@ -204,3 +205,21 @@ def test_a_pod_that_only_wears_our_labels_is_nobody(lab: Simulator) -> None:
     stray["status"]["containerStatuses"] = [container({"waiting": {"reason": "ImagePullBackOff"}})]
     observed = lab.observe()
     assert decide(changed(observed, pods=(*observed.pods, stray)), SETTINGS) == decide(observed, SETTINGS)
+
+
+def test_ready_waits_until_nodes_know_where_the_gateway_is(lab: Simulator) -> None:
+    """`kubectl wait` and then `curl`: the first connection must not be refused."""
+
+    def seen(ago_s: float, *, was_ready: bool) -> Observed:
+        observed = copy.deepcopy(lab.observe())
+        for one in observed.pods:
+            for condition in one["status"]["conditions"]:
+                condition["lastTransitionTime"] = written_instant(observed.now - ago_s)
+        if not was_ready:
+            del observed.pipeline["status"]
+        return observed
+
+    assert conditions(lab, seen(1, was_ready=False))["Ready"]["reason"] == "Starting"
+    assert decide(seen(1, was_ready=False), SETTINGS).again_after_s is not None
+    assert conditions(lab, seen(3, was_ready=False))["Ready"]["status"] == "True"
+    assert conditions(lab, seen(1, was_ready=True))["Ready"]["status"] == "True", "it does not flap"
