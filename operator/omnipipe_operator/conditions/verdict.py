@@ -16,7 +16,7 @@ __all__ = ["Judged", "deadline_at", "judge"]
 
 _ENDPOINTS_S: Final = 2.0
 """Until nodes send a Service's connections to a pod that has become ready; kube-proxy gathers changes for up to 1 s.
-Who connects before is refused."""
+Who connects before is refused. A node whose clock is ahead of ours is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _ready(view: View, rows: tuple[StageRow, ...]) -> Judged:
     routes = routes_of(current, view.reports)
     if current is not None and current.has_ready_gateway and (routes is None or routes.some_ready):
         was_ready = previous(view.pipeline).get("Ready", {}).get("status") == "True"
-        if not was_ready and view.now - current.gateway_ready_at < _ENDPOINTS_S:
+        if not was_ready and 0.0 <= view.now - current.gateway_ready_at < _ENDPOINTS_S:
             return no(Reason.STARTING, "a gateway is ready; the nodes are being told where it is")
         return Judged("Ready", "True", Reason.ALL_STAGES_ROUTABLE, f"a gateway reaches all {len(rows)} stages")
     if told is not None and told.reason in TROUBLE:

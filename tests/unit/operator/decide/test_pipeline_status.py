@@ -223,3 +223,4 @@ def test_ready_waits_until_nodes_know_where_the_gateway_is(lab: Simulator) -> No
     assert decide(seen(1, was_ready=False), SETTINGS).again_after_s is not None
     assert conditions(lab, seen(3, was_ready=False))["Ready"]["status"] == "True"
     assert conditions(lab, seen(1, was_ready=True))["Ready"]["status"] == "True", "it does not flap"
+    assert conditions(lab, seen(-3600, was_ready=False))["Ready"]["status"] == "True", "clocks differ"
