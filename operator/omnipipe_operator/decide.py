@@ -4,7 +4,7 @@ A pure function, but for fresh keys. It remembers nothing: what it decided befor
 was carried out. docs/operator.md draws what comes of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from omnipipe.families.registry import family_names, find_family
@@ -57,13 +57,6 @@ class _Scene:
         return self.observed.pipeline["metadata"].get("annotations") or {}
 
 
-class _FamilyNames:
-    """Looked up when a family is not found, and not before: it takes longer than all the rest of a decision."""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(family_names())
-
-
 def decide(observed: Observed, settings: OperatorSettings) -> Decision:
     if observed.pipeline["metadata"].get("deletionTimestamp"):
         return Decision(apply=())  # the garbage collector takes all children
@@ -77,7 +70,7 @@ def decide(observed: Observed, settings: OperatorSettings) -> Decision:
         live_stages(observed, owner),
     )
     try:
-        manifest = read_object(observed.pipeline, find_family, _FamilyNames())
+        manifest = read_object(observed.pipeline, find_family, family_names())
     except ManifestError as error:
         return _refused(scene, Trouble(Reason.INVALID, str(error)))
     problem = source_problem(manifest.pipeline.spec.model, settings)

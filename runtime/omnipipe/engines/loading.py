@@ -117,7 +117,7 @@ def load_config(folder: Path, *, trust_remote_code: bool = False) -> "PreTrained
         if own_code:
             raise LoadingError(
                 f'{folder.name}: "{kind}" brings its own Python code, which is not run unless the manifest says so '
-                "(trustRemoteCode: true)"
+                "(spec.stages[].params: {trust_remote_code: true})"
             )
         raise LoadingError(f'{folder.name}: transformers {_version()} knows no model type "{kind}"')
     with _one_line(folder):
