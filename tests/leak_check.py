@@ -127,6 +127,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[MARK] = secrets.token_hex(8)
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix="op-"))
+    # torch makes this folder when it is imported, whether it compiles or not: a cache, and no test's.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / "torchinductor-of-tests"))
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     os.environ.pop("XDG_RUNTIME_DIR", None)
     config.stash[_CHECK] = LeakCheck(folder)
