@@ -9,9 +9,9 @@ from enum import IntEnum
 import uvloop
 
 from omnipipe.errors import OmnipipeError
+from omnipipe.logs import start_logging
 from omnipipe_operator.decisions import Decide, Refers
 from omnipipe_operator.errors import LeaseLost, WatchEnded
-from omnipipe_operator.logs import start_logging
 from omnipipe_operator.process import Wrap, operate
 from omnipipe_operator.process_settings import ProcessSettings
 

@@ -7,7 +7,7 @@ import sys
 from omnipipe.cli.arguments import FetchArgs
 from omnipipe.cli.errors import CommandError
 from omnipipe.cli.exits import Exit
-from omnipipe.cli.logs import start_logging
+from omnipipe.logs import start_logging
 from omnipipe.weights import WeightsSettings, resolve
 from omnipipe.weights.errors import HubUnreachable, NoSpace, WeightsError
 from omnipipe.weights.progress import report_for

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from omnipipe.cli.arguments import GatewayArgs, StageArgs
 from omnipipe.cli.errors import CommandError, UnreadableFile
 from omnipipe.cli.exits import Exit
-from omnipipe.cli.logs import start_logging
 from omnipipe.local.folder import RunFolder
 from omnipipe.local.lifeline import Lifeline
+from omnipipe.logs import start_logging
 from omnipipe.settings import Environment
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from omnipipe.cli.logs import start_logging
+from omnipipe.logs import start_logging
 
 
 @pytest.fixture(autouse=True)

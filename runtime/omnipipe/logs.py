@@ -1,5 +1,7 @@
-"""How the operator writes its log: one record a line on stderr, as text or as JSON with the fields that the gateway and
-the stages use."""
+"""How a stage, gateway or operator process writes its log: one record a line on stderr, as text or as JSON.
+
+Tracebacks stay one record too: in JSON as a field, in text as indented lines of the same write.
+"""
 
 import json
 import logging
@@ -9,6 +11,8 @@ from typing import Literal
 
 __all__ = ["start_logging"]
 
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
 
 def start_logging(log_format: Literal["text", "json"], level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
@@ -17,10 +21,16 @@ def start_logging(log_format: Literal["text", "json"], level: str) -> None:
     logging.captureWarnings(True)
 
 
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    """What was given as `extra=`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%H:%M:%S", time.localtime(record.created)) + f".{int(record.msecs):03d}"
-        line = f"{stamp} {record.levelname.lower():<7} {record.getMessage()}"
+        extras = "".join(f" {key}={value}" for key, value in _extras(record).items())
+        line = f"{stamp} {record.levelname.lower():<7} {record.getMessage()}{extras}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line.replace("\n", "\n    ")
@@ -34,6 +44,7 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_extras(record),
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
