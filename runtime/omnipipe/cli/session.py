@@ -60,14 +60,15 @@ def _run(
     asks_for_key: bool,
 ) -> Exit:
     plans = [one.compile(addresses(folder, index, len(pipelines))) for index, one in enumerate(pipelines)]
-    children = Layout(
+    layout = Layout(
         folder,
         plans,
         process_args=_process_args(args.process),
         gateway_args=_gateway_args(args.gateway),
         listen_fd=listener.fileno(),
         launcher=launcher,
-    ).children()
+    )
+    children = layout.children()
     output = Output(sys.stdout.fileno())
     console = Console(
         output,
@@ -87,6 +88,7 @@ def _run(
         console,
         on_ready=lambda: _announce(console, plans, url_of(listener), asks_for_key),
         on_drain=listener.close,
+        gateway_without=layout.gateway,
         timing=Timing(gateway_grace=args.gateway.grace_s + _GATEWAY_EXTRA_S),
     )
     try:

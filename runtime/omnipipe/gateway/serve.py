@@ -12,8 +12,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from itertools import islice
 
 from omnipipe.coordinator.connection import connect
 from omnipipe.families.registry import find_family, load_requests
@@ -44,17 +45,27 @@ def run_gateway(plans: Sequence[Plan], settings: GatewaySettings) -> int:
 
 async def _serve(plans: Sequence[Plan], settings: GatewaySettings, listener: socket.socket) -> int:
     registry = Registry()
+    starter = _Starter(settings.ready_fd)
+    stage_admin = _admin_by_pipeline(plans, settings.stage_admin)
     access_log = AccessLog(sys.stdout.buffer) if settings.access_log else None
     events = _events(settings)
     async with AsyncExitStack() as stack:
         stack.callback(events.close)
-        pipelines = [await stack.enter_async_context(_served(plan, settings, registry, events)) for plan in plans]
+        stack.callback(starter.close)
+
+        def unloaded(plan: Plan) -> None:
+            stage_admin.pop(plan.pipeline, None)
+            starter.tell(f"deleted {plan.pipeline}")
+
+        pipelines = [
+            await stack.enter_async_context(_served(plan, settings, registry, events, unloaded)) for plan in plans
+        ]
         leaving = Leaving()
         app = create_app(
             pipelines,
             settings,
             registry=registry,
-            scrape=_scraper(registry, settings.stage_admin),
+            scrape=_scraper(registry, stage_admin),
             access_log=access_log,
             leaving=leaving,
         )
@@ -62,7 +73,7 @@ async def _serve(plans: Sequence[Plan], settings: GatewaySettings, listener: soc
         drain = _Drain(pipelines, server, leaving, settings)
         gc.freeze()  # all that is there by now stays: a full collection need not look through it, tens of ms a time
         with _told_to_stop(drain):
-            await server.run_on(listener, lambda: _announce(listener, settings.ready_fd))
+            await server.run_on(listener, lambda: _announce(listener, starter))
             await drain.finished()
     if access_log is not None:
         access_log.flush()
@@ -75,24 +86,60 @@ def _events(settings: GatewaySettings) -> Events:
     return EventLog(settings.events_dir, "gateway", every_request=settings.events_of_all)
 
 
-def _scraper(registry: Registry, stage_admin: Sequence[str]) -> Scrape:
+class _Starter:
+    """Who started this process, if it wants to hear of it: `ready`, `deleted <pipeline>`."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+
+    def tell(self, words: str) -> None:
+        if self._fd is None:
+            return
+        try:
+            os.write(self._fd, f"{words}\n".encode())
+        except OSError:  # it has gone
+            self.close()
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _admin_by_pipeline(plans: Sequence[Plan], stage_admin: Sequence[str]) -> dict[str, Sequence[str]]:
+    """`serve` gives one for each replica of each stage of each plan, in order; what else there is belongs to none."""
+    left = iter(stage_admin)
+    found = {plan.pipeline: tuple(islice(left, sum(len(stage.addresses) for stage in plan.stages))) for plan in plans}
+    return {**found, "": tuple(left)}
+
+
+def _scraper(registry: Registry, stage_admin: Mapping[str, Sequence[str]]) -> Scrape:
     """`/metrics` for this process and, when it speaks for them, the stages on its machine."""
 
     async def scrape() -> bytes:
         own = registry.render()
-        return (await scrape_all(own.decode(), stage_admin)).encode() if stage_admin else own
+        addresses = [address for some in stage_admin.values() for address in some]
+        return (await scrape_all(own.decode(), addresses)).encode() if addresses else own
 
     return scrape
 
 
 @asynccontextmanager
-async def _served(plan: Plan, settings: GatewaySettings, registry: Registry, events: Events) -> AsyncIterator[Served]:
+async def _served(
+    plan: Plan, settings: GatewaySettings, registry: Registry, events: Events, unloaded: Callable[[Plan], None]
+) -> AsyncIterator[Served]:
+    """`unloaded`: hears of the pipeline's deletion, when nothing needs its stages any more."""
     family = find_family(plan.family)
     if family is None:
         raise GatewayError(f"the plan of {plan.pipeline} needs the family {plan.family!r}, which is not installed here")
     requests = load_requests(family)
     async with connect(plan, curve_dir=settings.curve_dir, registry=registry, events=events) as coordinator:
-        yield Served(plan, coordinator, requests, coordinator.close)
+
+        async def unload() -> None:
+            await coordinator.close()
+            unloaded(plan)
+
+        yield Served(plan, coordinator, requests, unload)
 
 
 class _Drain:
@@ -150,15 +197,10 @@ def _told_to_stop(drain: _Drain) -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)  # the end has begun and is bounded; do not leave it half done
 
 
-def _announce(listener: socket.socket, ready_fd: int | None) -> None:
+def _announce(listener: socket.socket, starter: _Starter) -> None:
     host, port = listener.getsockname()[:2]
     _log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    if ready_fd is not None:
-        try:
-            os.write(ready_fd, b"ready\n")
-        except OSError:  # whoever wanted to know has gone
-            pass
-        os.close(ready_fd)
+    starter.tell("ready")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

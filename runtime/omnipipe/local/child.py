@@ -41,6 +41,8 @@ class ChildSpec:
     launcher: Launcher
     fds: Mapping[str, int] = field(default_factory=dict)
     """Options that name an inherited descriptor, beside `--lifeline-fd`."""
+    pipeline: str = ""
+    """Of a stage."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +59,11 @@ class Child:
     lines: LineSplitter = field(default_factory=LineSplitter)
     last_words: deque[bytes] = field(default_factory=lambda: deque(maxlen=_LAST_WORDS))
     lifeline: socket.socket | None = None
-    """Its other end in the child: the child sees this process end, this process is told when the child is ready."""
+    """Its other end in the child: the child sees this process end, this process hears what the child has to say."""
+    words: LineSplitter = field(default_factory=LineSplitter)
+    """What came over the lifeline."""
+    unneeded: bool = False
+    """Its pipeline was deleted: it was told to end."""
 
     def start(self) -> None:
         """Starts the process in a session of its own, so that the terminal's Ctrl-C reaches the supervisor alone."""
@@ -76,6 +82,7 @@ class Child:
         self.started = time.monotonic()
         self.ready = None
         self.lines = LineSplitter()
+        self.words = LineSplitter()
         self.last_words.clear()
 
     def read(self) -> tuple[list[bytes], bool]:
@@ -88,25 +95,25 @@ class Child:
         self.last_words.extend(lines)
         return lines, bool(data)
 
-    def told(self) -> tuple[bool, bool]:
-        """Reads the lifeline: whether the child is ready, and whether more can come."""
+    def told(self) -> tuple[list[str], bool]:
+        """Reads the lifeline: what the child said (`ready`, `deleted <pipeline>`), and whether more can come."""
         if self.lifeline is None:
-            return False, False
+            return [], False
         try:
-            data = self.lifeline.recv(256)
+            data = self.lifeline.recv(4096)
         except BlockingIOError:
-            return False, True
+            return [], True
         except ConnectionResetError:
             data = b""
-        ready = False
-        for line in data.splitlines():  # each was written in one go and is shorter than what is read
+        said = []
+        for line in self.words.feed(data):
             if line.startswith(b"pid ") and isinstance(self.process, Forked):
                 self.process.born(int(line[4:]))
             else:
-                ready = True
+                said.append(line.decode())
         if not data and isinstance(self.process, Forked):
             self.process.hung_up()
-        return ready, bool(data)
+        return said, bool(data)
 
     def close(self) -> None:
         """Closes what is left of a process that has ended."""

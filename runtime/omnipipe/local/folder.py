@@ -78,10 +78,11 @@ class RunFolder:
             )
         return path
 
-    def write(self, name: str, text: str) -> Path:
-        path = self.path / f"{name}.json"
-        path.write_text(text, encoding="utf-8")
-        return path
+    def document(self, name: str) -> Path:
+        return self.path / f"{name}.json"
+
+    def write(self, name: str, text: str) -> None:
+        self.document(name).write_text(text, encoding="utf-8")
 
     def leave(self) -> None:
         """Drops this process's share; the last one out removes the folder. Idempotent."""

@@ -1,6 +1,6 @@
 """Who is called what in a run: process names, sockets and command lines. Pure but for the folder it names paths in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,22 +39,40 @@ class Layout:
 
     def children(self) -> list[ChildSpec]:
         """The gateway, which takes longest to start, then all stages of all plans. Writes the plan files."""
-        paths = [self.folder.write(f"plan-{index}", plan.to_json()) for index, plan in enumerate(self.plans)]
-        common = (*self.process_args, "--run-dir", str(self.folder.path))
-        stages: list[ChildSpec] = []
-        admins: list[str] = []
-        for index, (plan, path) in enumerate(zip(self.plans, paths, strict=True)):
-            for stage in plan.stages:
-                for replica in range(len(stage.addresses)):
-                    socket = _socket_name(index, len(self.plans), stage.name, replica)
-                    admin = f"unix:{self.folder.socket(f'{socket}.admin')}"
-                    admins.append(admin)
-                    stages.append(self._stage(plan, path, stage.name, replica, (*common, "--admin", admin)))
-        words = ("gateway", "--plan", *map(str, paths), "--stage-admin", *admins, *common, *self.gateway_args)
-        gateway = ChildSpec("gateway", ChildKind.GATEWAY, words, self.launcher, {"--listen-fd": self.listen_fd})
-        return [gateway, *stages]
+        for index, plan in enumerate(self.plans):
+            self.folder.write(_plan_name(index), plan.to_json())
+        return [self.gateway(), *self._stages()]
 
-    def _stage(self, plan: Plan, path: Path, stage: str, replica: int, rest: tuple[str, ...]) -> ChildSpec:
-        name = f"{stage}-{replica}" if len(self.plans) == 1 else f"{plan.pipeline}/{stage}-{replica}"
-        words = ("stage", "--plan", str(path), "--stage", stage, "--replica", str(replica), *rest)
-        return ChildSpec(name, ChildKind.STAGE, words, self.launcher)
+    def gateway(self, without: Collection[str] = ()) -> ChildSpec:
+        """The gateway for all pipelines but those, at least one."""
+        left = [(index, plan) for index, plan in enumerate(self.plans) if plan.pipeline not in without]
+        paths = [str(self._plan_path(index)) for index, _ in left]
+        admins = [self._admin(index, stage, replica) for index, plan in left for stage, replica in _replicas(plan)]
+        words = ("gateway", "--plan", *paths, "--stage-admin", *admins, *self._common, *self.gateway_args)
+        return ChildSpec("gateway", ChildKind.GATEWAY, words, self.launcher, {"--listen-fd": self.listen_fd})
+
+    def _stages(self) -> Iterator[ChildSpec]:
+        for index, plan in enumerate(self.plans):
+            for stage, replica in _replicas(plan):
+                which = ("--plan", str(self._plan_path(index)), "--stage", stage, "--replica", str(replica))
+                words = ("stage", *which, *self._common, "--admin", self._admin(index, stage, replica))
+                name = f"{stage}-{replica}" if len(self.plans) == 1 else f"{plan.pipeline}/{stage}-{replica}"
+                yield ChildSpec(name, ChildKind.STAGE, words, self.launcher, pipeline=plan.pipeline)
+
+    @property
+    def _common(self) -> tuple[str, ...]:
+        return (*self.process_args, "--run-dir", str(self.folder.path))
+
+    def _plan_path(self, index: int) -> Path:
+        return self.folder.document(_plan_name(index))
+
+    def _admin(self, index: int, stage: str, replica: int) -> str:
+        return f"unix:{self.folder.socket(f'{_socket_name(index, len(self.plans), stage, replica)}.admin')}"
+
+
+def _plan_name(index: int) -> str:
+    return f"plan-{index}"
+
+
+def _replicas(plan: Plan) -> Iterator[tuple[str, int]]:
+    return ((stage.name, replica) for stage in plan.stages for replica in range(len(stage.addresses)))

@@ -1,13 +1,14 @@
 """Starts the processes of a run, restarts what crashes, and ends all of them.
 
 One thread, one poll: pipes, signals and timers. The order of an end is gateway first, which stops admitting and
-finishes what it has, then the stages that it needed for that.
+finishes what it has, then the stages that it needed for that. When the gateway says that a pipeline was deleted, its
+stages end and the others go on.
 """
 
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -50,13 +51,19 @@ class Supervisor:
         console: Console,
         on_ready: Callable[[], None],
         on_drain: Callable[[], None],
+        gateway_without: Callable[[Collection[str]], ChildSpec],
         timing: Timing,
     ) -> None:
-        """`on_ready`: all processes were ready for the first time. `on_drain`: nothing more shall come in."""
+        """`on_ready`: all processes were ready for the first time. `on_drain`: nothing more shall come in.
+        `gateway_without`: how the gateway is started again when these pipelines have been deleted."""
         self._children = [Child(spec) for spec in specs]
         self._console = console
         self._on_ready = on_ready
         self._on_drain = on_drain
+        self._gateway_without = gateway_without
+        self._deleted: set[str] = set()
+        self._unneeded_end = float("inf")
+        """When those whose pipeline was deleted and that have not ended are killed."""
         self._timing = timing
         self._phase = Phase.SERVING
         self._phase_end = float("inf")
@@ -101,7 +108,7 @@ class Supervisor:
         if output.waiting:
             self._selector.register(output.fd, selectors.EVENT_WRITE, output.pump)
         times = [child.start_at for child in self._children if child.state is State.WAITING]
-        until = min([*times, self._phase_end, self._slow_at])
+        until = min([*times, self._phase_end, self._unneeded_end, self._slow_at])
         timeout = None if until == float("inf") else max(0.0, until - time.monotonic())
         try:
             for key, _ in self._selector.select(timeout):
@@ -118,21 +125,39 @@ class Supervisor:
             self._selector.unregister(child.output_fd)
 
     def _told(self, child: Child) -> None:
-        ready, more = child.told()
-        if ready and child.state is State.STARTING:
-            child.state = State.READY
-            child.ready = time.monotonic()
-            took = child.ready - child.started
-            name = child.spec.name
-            self._console.say(
-                f"  {name} ready in {took:.2f} s", event="child_ready", child=name, seconds=round(took, 3)
-            )
-            if not self._announced and all(other.state is State.READY for other in self._children):
-                self._announced = True
-                self._slow_at = float("inf")
-                self._on_ready()
+        said, more = child.told()
+        for words in said:
+            if words == "ready":
+                self._came_up(child)
+            elif words.startswith("deleted "):
+                self._delete(words.removeprefix("deleted "))
         if not more and child.lifeline is not None:
             self._selector.unregister(child.lifeline)
+
+    def _came_up(self, child: Child) -> None:
+        if child.state is not State.STARTING:
+            return
+        child.state = State.READY
+        child.ready = time.monotonic()
+        took = child.ready - child.started
+        name = child.spec.name
+        self._console.say(f"  {name} ready in {took:.2f} s", event="child_ready", child=name, seconds=round(took, 3))
+        if not self._announced and all(other.state is State.READY for other in self._children if not other.unneeded):
+            self._announced = True
+            self._slow_at = float("inf")
+            self._on_ready()
+
+    def _delete(self, pipeline: str) -> None:
+        """The gateway has let go of its stages."""
+        if self._phase is not Phase.SERVING:
+            return  # they end anyhow
+        self._deleted.add(pipeline)
+        self._console.say(f"  {pipeline} was deleted: its stages end", event="deleted", pipeline=pipeline)
+        self._unneeded_end = time.monotonic() + self._timing.stage_grace
+        for child in self._children:
+            if child.spec.pipeline == pipeline and child.state is not State.ENDED:
+                child.unneeded = True
+                self._end(child, signal.SIGTERM)
 
     def _reap(self) -> None:
         for child in self._children:
@@ -166,11 +191,21 @@ class Supervisor:
 
     def _expected(self, child: Child) -> bool:
         """The process was told to end."""
-        return self._phase >= (Phase.GATEWAY_ENDS if child.spec.kind is ChildKind.GATEWAY else Phase.STAGES_END)
+        return child.unneeded or self._phase >= (
+            Phase.GATEWAY_ENDS if child.spec.kind is ChildKind.GATEWAY else Phase.STAGES_END
+        )
 
     def _crashed(self, child: Child, code: int) -> None:
         name = child.spec.name
         now = time.monotonic()
+        if self._deleted and child.spec.kind is ChildKind.GATEWAY:
+            if not any(other.spec.pipeline not in self._deleted for other in self._children if other is not child):
+                self._console.say(
+                    f"  {name} {_cause(code)}; every pipeline was deleted", event="child_ended", child=name
+                )
+                child.state = State.ENDED
+                return
+            child.spec = self._gateway_without(self._deleted)
         delay = child.restarts.ended(None if child.ready is None else now - child.ready, code)
         if delay is None:
             last = child.last_words[-1].decode(errors="replace") if child.last_words else "it printed nothing"
@@ -201,26 +236,35 @@ class Supervisor:
         self._phase_end = float("inf") if phase is Phase.KILLED else time.monotonic() + grace_s
         number = signal.SIGKILL if phase is Phase.KILLED else signal.SIGTERM
         for child in self._children:
-            if not self._expected(child):
-                continue
-            if child.state is State.WAITING:
-                child.state = State.ENDED
-            child.signal(number)
+            if self._expected(child) and not (child.unneeded and number is signal.SIGTERM):  # once is enough
+                self._end(child, number)
+
+    def _end(self, child: Child, number: signal.Signals) -> None:
+        if child.state is State.WAITING:
+            child.state = State.ENDED
+        child.signal(number)
 
     def _check_timers(self) -> None:
         now = time.monotonic()
         if now >= self._phase_end:
-            slow = [child for child in self._children if child.process and self._expected(child)]
-            names = ", ".join(child.spec.name for child in slow)
-            self._console.say(f"  killing what did not end in time: {names}", event="killing")
-            self._cut_short = True
             self._phase_end = float("inf")
-            for child in slow:
-                child.signal(signal.SIGKILL)
+            self._cut_short = True
+            self._kill([child for child in self._children if child.process and self._expected(child)])
+        if now >= self._unneeded_end:
+            self._unneeded_end = float("inf")
+            self._kill([child for child in self._children if child.process and child.unneeded])
         if now >= self._slow_at:
             self._slow_at = now + self._timing.slow_start
             names = ", ".join(child.spec.name for child in self._children if child.state is not State.READY)
             self._console.say(f"  still starting: {names}", event="slow_start")
+
+    def _kill(self, slow: list[Child]) -> None:
+        if not slow:
+            return
+        names = ", ".join(child.spec.name for child in slow)
+        self._console.say(f"  killing what did not end in time: {names}", event="killing")
+        for child in slow:
+            child.signal(signal.SIGKILL)
 
     def _all_ended(self, kind: ChildKind) -> bool:
         return all(child.state is State.ENDED for child in self._children if child.spec.kind is kind)

@@ -37,11 +37,15 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
 
 
 def children(folder: RunFolder, *names: str) -> list[ChildSpec]:
+    return layout(folder, *names).children()
+
+
+def layout(folder: RunFolder, *names: str) -> Layout:
     plans = []
     for index, name in enumerate(names):
         (one,) = read_pipelines(MANIFEST.replace("NAME", name), "f", find_family, family_names())
         plans.append(one.compile(addresses(folder, index, len(names))))
-    return Layout(folder, plans, ("--log-format", "json"), ("--port", "1"), 7, NoLauncher()).children()
+    return Layout(folder, plans, ("--log-format", "json"), ("--port", "1"), 7, NoLauncher())
 
 
 def test_a_process_for_each_replica_and_one_gateway(folder: RunFolder) -> None:
@@ -70,3 +74,11 @@ def test_two_pipelines_share_the_gateway_and_nothing_else(folder: RunFolder) -> 
     admins = [word for word in gateway.words if word.startswith("unix:")]
     assert len(set(admins)) == len(admins) == len(stages) == 12
     assert gateway.words[1:4] == ("--plan", f"{folder.path}/plan-0.json", f"{folder.path}/plan-1.json")
+
+
+def test_the_gateway_without_a_deleted_pipeline(folder: RunFolder) -> None:
+    gateway = layout(folder, "one", "two").gateway(without={"one"})
+    assert gateway.words[:4] == ("gateway", "--plan", f"{folder.path}/plan-1.json", "--stage-admin")
+    admins = [word for word in gateway.words if word.startswith("unix:")]
+    assert len(admins) == 6
+    assert all(word.startswith(f"unix:{folder.path}/1.") for word in admins)
