@@ -5,6 +5,7 @@ mean. Must not compute the states.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,6 +13,7 @@ from typing import Any, Literal, cast
 import torch
 
 from omnipipe.engines.errors import LoadingError
+from omnipipe.families.embed.dense import Dense
 
 __all__ = ["Pooling", "Rule"]
 
@@ -27,31 +29,47 @@ _MODES: dict[str, Rule] = {
     "lasttoken": "last",
     "max": "max",
 }
-_NORMALIZE, _POOLING, _KNOWN = "Normalize", "Pooling", ("Transformer", "Pooling", "Normalize")
 
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
     rule: Rule
-    normalize: bool
-    """To length 1."""
-    origin: str
-    """Who says so, for the log."""
+    size: int
+    """Dimensions of what comes out."""
+    then: tuple[Callable[[torch.Tensor], torch.Tensor], ...]
+    """What happens to the pooled vectors, in order."""
+    summary: str
+    """For the log."""
 
     @classmethod
-    def of(cls, folder: Path, asked: str) -> "Pooling":
-        """`asked`: the stage's option, `auto` or a rule. Raises LoadingError for a rule that cannot be followed."""
-        modules = _modules(folder)
-        for kind, _ in modules:
-            if kind not in _KNOWN:
-                raise LoadingError(f"{folder.name}: its sentence-transformers module {kind} is not supported")
-        normalize = any(kind == _NORMALIZE for kind, _ in modules)
-        if asked != "auto":
-            return cls(cast(Rule, asked), normalize, "the manifest")
-        for kind, path in modules:
-            if kind == _POOLING:
-                return cls(_rule(folder, path), normalize, f"{path}/config.json")
-        return cls("mean", normalize, "nobody, so it is assumed")
+    def of(cls, folder: Path, asked: str, hidden: int, device: torch.device) -> "Pooling":
+        """`asked`: the stage's option, `auto` or a rule. `hidden`: the size of the model's states. Raises LoadingError
+        for a rule that cannot be followed."""
+        rule, origin = cast(Rule, asked), "the manifest"
+        if asked == "auto":
+            rule, origin = "mean", "nobody, so it is assumed"
+        size, then, words = hidden, list[Callable[[torch.Tensor], torch.Tensor]](), list[str]()
+        for kind, path in _modules(folder):
+            match kind:
+                case "Transformer":
+                    continue
+                case "Pooling" if asked == "auto":
+                    rule, origin = _rule(folder, path), f"{path}/config.json"
+                case "Pooling":
+                    continue
+                case "Dense":
+                    dense = Dense(folder / path, device)
+                    if dense.takes != size:
+                        raise LoadingError(f"{folder.name}: {path} takes {dense.takes} dimensions and gets {size}")
+                    size = dense.size
+                    then.append(dense)
+                    words.append(f", {path} to {size}")
+                case "Normalize":
+                    then.append(_normalized)
+                    words.append(", normalized")
+                case _:
+                    raise LoadingError(f"{folder.name}: its sentence-transformers module {kind} is not supported")
+        return cls(rule, size, tuple(then), f"pooling {rule} (says {origin}){''.join(words)}")
 
     def vectors(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """`[n, t, hidden]` padded at the end, and how many of each are tokens, to `[n, hidden]` in f32."""
@@ -67,14 +85,21 @@ class Pooling:
                 pooled = states.masked_fill(~mask, -torch.inf).amax(dim=1)
             case "mean":
                 pooled = (states * mask).sum(dim=1) / lengths[:, None]
-        return torch.nn.functional.normalize(pooled, dim=-1) if self.normalize else pooled
+        for step in self.then:
+            pooled = step(pooled)
+        return pooled
+
+
+def _normalized(vectors: torch.Tensor) -> torch.Tensor:
+    """To length 1."""
+    return torch.nn.functional.normalize(vectors, dim=-1)
 
 
 def _modules(folder: Path) -> list[tuple[str, str]]:
     """(kind, folder) in order."""
     path = folder / "modules.json"
     if not path.is_file():
-        return [(_POOLING, "1_Pooling")] if (folder / "1_Pooling" / "config.json").is_file() else []
+        return [("Pooling", "1_Pooling")] if (folder / "1_Pooling" / "config.json").is_file() else []
     return [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in _read(path)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.embed.graph import FAMILY
-from omnipipe.families.requests import Capability, EmbedRequest, Entry, TextRequest
+from omnipipe.families.requests import Capability, EmbedRequest, Entry, MediaKind, TextRequest
 from omnipipe.wire.value import Value
 
 __all__ = ["EmbeddingRequests"]
@@ -15,6 +15,7 @@ class EmbeddingRequests:
 
     capabilities: frozenset[Capability] = frozenset({"embed"})
     options: frozenset[str] = frozenset()
+    media: frozenset[MediaKind] = frozenset()
     voices: frozenset[str] = frozenset()
     audio_formats: frozenset[str] = frozenset()
     sample_rate_hz: int = 0

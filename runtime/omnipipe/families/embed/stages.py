@@ -54,17 +54,16 @@ class Embed:
         loaded = load_model(folder, dtype=params["dtype"], trust_remote_code=trust, cls=Encoder)
         self._model = loaded.module
         self._device = loaded.device
-        self._pooling = Pooling.of(folder, str(params["pooling"]))
+        self._pooling = Pooling.of(folder, str(params["pooling"]), loaded.config.hidden_size, loaded.device)
         self._tokenizer = load_tokenizer(folder, trust_remote_code=trust)
         self._pad = self._tokenizer.pad_token_id
         self._step_tokens = int(params["step_tokens"])
         self._longest = _longest(folder, loaded.module)
-        self._size: int = loaded.config.hidden_size
+        self._size = self._pooling.size
         self._vocab_size: int = loaded.config.vocab_size
         _log.info(
-            "stage %s: %d dimensions, texts of up to %d tokens, pooling %s%s (says %s)",
-            context.stage, self._size, self._longest, self._pooling.rule,
-            ", normalized" if self._pooling.normalize else "", self._pooling.origin,
+            "stage %s: %d dimensions, texts of up to %d tokens, %s",
+            context.stage, self._size, self._longest, self._pooling.summary,
         )  # fmt: skip
 
     def cost(self, job: Job) -> int:

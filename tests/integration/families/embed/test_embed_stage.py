@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.integration.families.embed.encoders import LONGEST, SIZE, WORDS, save
+from tests.integration.families.embed.encoders import DENSE_SIZE, LONGEST, SIZE, WORDS, dense, save
 from tests.integration.families.llm.serving import START_S, answer, connected, running
 from transformers import PreTrainedTokenizerFast
 
@@ -22,8 +23,10 @@ pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by 
 
 
 class Case:
-    def __init__(self, rule: str, model: Any, tokenizer: PreTrainedTokenizerFast, plan: Plan) -> None:
+    def __init__(self, rule: str, folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, plan: Plan) -> None:
         self.rule = rule
+        self.size = DENSE_SIZE if rule == "dense" else SIZE
+        self._folder = folder
         self.tokenizer = tokenizer
         self.plan = plan
         self._model = model
@@ -37,17 +40,19 @@ class Case:
                 pooled = states[0]
             case "last":
                 pooled = states[-1]
+            case "dense":
+                pooled = dense(self._folder, states.mean(dim=0))
             case _:
                 return states.mean(dim=0).numpy()
         return (pooled / pooled.norm()).numpy()
 
 
-@pytest.fixture(scope="module", params=["cls", "nothing", "last"])
+@pytest.fixture(scope="module", params=["cls", "nothing", "last", "dense"])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     folder = tmp_path_factory.mktemp("embed")
     model, tokenizer = save(folder / "model", request.param)
     with running(folder, folder / "model", "embed", step_tokens=90) as plan:
-        yield Case(request.param, model, tokenizer, plan)
+        yield Case(request.param, folder / "model", model, tokenizer, plan)
 
 
 async def embed(coordinator: Coordinator, *inputs: Any, dimensions: int | None = None) -> tuple[list[Any], int]:
@@ -91,7 +96,7 @@ async def test_what_cannot_be_embedded_is_refused_by_name(case: Case) -> None:
     async with connected(case.plan) as coordinator:
         for inputs, dimensions, param, code in (
             (("fine", "dog " * 200), None, "input", "context_length_exceeded"),
-            (("fine",), SIZE + 1, "dimensions", "invalid_value"),
+            (("fine",), case.size + 1, "dimensions", "invalid_value"),
             (((1, 10**6),), None, "input", "invalid_value"),
         ):
             with pytest.raises(RequestError) as caught:
@@ -101,4 +106,4 @@ async def test_what_cannot_be_embedded_is_refused_by_name(case: Case) -> None:
                 assert f"maximum context length is {case.longest} tokens" in caught.value.message
         fits: tuple[int, ...] = (5,) * case.longest
         (vector,), counted = await embed(coordinator, fits)
-    assert (vector.shape, counted) == ((SIZE,), case.longest)
+    assert (vector.shape, counted) == ((case.size,), case.longest)
