@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from tests.integration.engines.autoregressive.models import CONFIGS
+from tests.integration.engines.autoregressive.models import config_of
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from omnipipe.engines.autoregressive.engine import AutoregressiveEngine
@@ -28,7 +28,7 @@ def model_of(name: str, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
     attention = "eager" if name == "gemma2" else "sdpa"
     make: Any = AutoModelForCausalLM  # its methods are not typed
-    model = make.from_config(CONFIGS[name](), attn_implementation=attention).eval()
+    model = make.from_config(config_of(name), attn_implementation=attention).eval()
     assert isinstance(model, PreTrainedModel)
     return model
 

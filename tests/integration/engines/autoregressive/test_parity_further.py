@@ -1,0 +1,54 @@
+"""Greedy answers equal those of transformers' own generate, for many more architectures than test_parity has time for
+in every mix; and docs/models.md lists exactly these."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tests.integration.engines.autoregressive.models import CONFIGS, FURTHER
+from tests.integration.engines.autoregressive.serving import TokenProgram, engine_for, model_of, reference
+from tests.integration.engines.autoregressive.test_parity import BUILD_S, LENGTHS, NEW, agree
+
+from omnipipe.engines.autoregressive.native import NativeAttention
+
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
+
+DOCUMENT = Path(__file__).parents[4] / "docs" / "models.md"
+
+
+@pytest.fixture(scope="module", params=["torch", "native"])
+def kernel(request: pytest.FixtureRequest) -> Iterator[NativeAttention | None]:
+    if request.param == "torch":
+        yield None
+        return
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    built = NativeAttention()
+    built.start()
+    assert built.wait(BUILD_S)
+    yield built
+
+
+@pytest.mark.parametrize("name", sorted(FURTHER))
+def test_in_a_ragged_batch_and_in_chunks(name: str, kernel: NativeAttention | None) -> None:
+    generator = torch.Generator().manual_seed(1)
+    prompts = [torch.randint(2, 300, (size,), generator=generator).tolist() for size in LENGTHS[:5]]
+    model = model_of(name)
+    case = name, model, prompts, [reference(model, prompt, NEW) for prompt in prompts]
+    with engine_for(TokenProgram(model), kernel, step_tokens=24) as driver:
+        answers = [driver.ask(str(index), prompt, NEW) for index, prompt in enumerate(prompts)]
+        answers += [driver.ask(f"again {index}", prompt, NEW) for index, prompt in enumerate(prompts)]
+        driver.run()
+        for index, answer in enumerate(answers):
+            agree(case, index % len(prompts), answer)
+        driver.check_idle()
+
+
+def test_the_document_lists_these_architectures() -> None:
+    section = DOCUMENT.read_text().partition("## Causal language models")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| (in every mix|in a ragged batch) \| (.*?) \|", section, re.MULTILINE))
+    listed = {row: re.findall(r"`(\w+)`", names) for row, names in rows.items()}
+    assert listed == {"in every mix": sorted(CONFIGS), "in a ragged batch": sorted(FURTHER)}
