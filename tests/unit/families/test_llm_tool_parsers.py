@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omnipipe.families.llm.tools.choosing import choose_dialect
@@ -92,6 +92,7 @@ def spoken(draw: st.DrawFn) -> tuple[str, list[str]]:
     return name, [text[start:end] for start, end in itertools.pairwise(edges)]
 
 
+@example(("hermes", ["<tool_call><", "tool_call>"]))
 @given(spoken())
 def test_any_cut_gives_the_same(case: tuple[str, list[str]]) -> None:
     name, chunks = case

@@ -56,14 +56,14 @@ class HermesParser:
         out: list[Delta] = []
         self._text += text
         while self._text:
-            before = self._text
+            before = self._text, self._reader
             if self._reader is not None:
                 self._read(self._reader, out)
             elif self._closing:
                 self._close()
             else:
                 self._speak(out)
-            if self._text == before:
+            if (self._text, self._reader) == before:
                 break
         return out
 
