@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from omnipipe.spec.cluster_fields import ClientSelector, NetworkPolicy
-from omnipipe.spec.plan import Plan
+from omnipipe.spec.plan import MediaPlan, Plan
 from omnipipe_operator.children import names
 from omnipipe_operator.children.containers import ADMIN_PORT, HTTP_PORT, RELAY_PORT
 from omnipipe_operator.children.labels import STAGE, Component, selector
@@ -21,6 +21,8 @@ __all__ = ["fetch_policy", "gateway_policy", "stage_policy"]
 
 _DNS_PORTS: Final = (53, 5353)
 """A policy is held against the port of the pod behind the Service, which is the second one on OpenShift."""
+_CLOSED: Final = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+"""IPv4 that is not public, as far as it matters for pods; the gateway knows it to the last block."""
 _NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 
 
@@ -46,7 +48,9 @@ def stage_policy(owner: Owner, plan: Plan, stage: str, *, fetches: bool) -> Obje
 
 
 def gateway_policy(owner: Owner, plan: Plan, spec: NetworkPolicy, settings: OperatorSettings) -> Object:
-    """The operator gets in too: it asks each gateway which stages it can route to."""
+    """The operator gets in too: it asks each gateway which stages it can route to. Outwards it may go beyond its stages
+    where the manifest lets it fetch media: to addresses that the gateway itself takes, so a hole in the one is not one
+    in the other."""
     clients: Object = {"ports": [_tcp(HTTP_PORT)]}
     if spec.client_selectors:
         clients["from"] = [*map(_client, spec.client_selectors), *_operator(settings)]
@@ -57,7 +61,7 @@ def gateway_policy(owner: Owner, plan: Plan, spec: NetworkPolicy, settings: Oper
         Component.GATEWAY,
         revision=plan.revision,
         ingress=[clients],
-        egress=[_dns(), {"to": [stages], "ports": [_tcp(RELAY_PORT)]}],
+        egress=[_dns(), {"to": [stages], "ports": [_tcp(RELAY_PORT)]}, *_web(plan.gateway.media)],
     )
 
 
@@ -114,6 +118,18 @@ def _operator(settings: OperatorSettings) -> list[Object]:
     if not settings.operator_namespace:
         return []
     return [{"namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: settings.operator_namespace}}}]
+
+
+def _web(media: MediaPlan) -> list[Object]:
+    """Any port: it is part of a URL."""
+    if not media.allowed_hosts:
+        return []
+    public = [
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_CLOSED)}},
+        {"ipBlock": {"cidr": "2000::/3"}},  # what is given out as global; all else is private, or of one link
+        {"ipBlock": {"cidr": "64:ff9b::/96"}},  # IPv4 addresses, on networks that have none
+    ]
+    return [{"to": [*public, *({"ipBlock": {"cidr": network}} for network in media.allowed_networks)]}]
 
 
 def _dns() -> Object:

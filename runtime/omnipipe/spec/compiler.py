@@ -9,10 +9,12 @@ from omnipipe.spec.errors import Finding, ManifestError, dotted
 from omnipipe.spec.family import Family, StageType
 from omnipipe.spec.graph import Graph, GraphEdge, GraphStage
 from omnipipe.spec.manifest import Pipeline, StageSpec
+from omnipipe.spec.media import MediaSpec
 from omnipipe.spec.params import normal_param
 from omnipipe.spec.plan import (
     EnginePlan,
     GatewayPlan,
+    MediaPlan,
     ParamValue,
     Plan,
     PlanEdge,
@@ -138,6 +140,21 @@ def _gateway(manifest: Pipeline) -> GatewayPlan:
         queue_timeout_s=spec.queue_timeout_seconds,
         request_timeout_s=spec.request_timeout_seconds,
         max_retries=spec.max_retries,
+        media=_media(spec.media),
+    )
+
+
+def _media(spec: MediaSpec) -> MediaPlan:
+    return MediaPlan(
+        allowed_hosts=spec.allowed_hosts,
+        allowed_networks=spec.allowed_networks,
+        allowed_folders=spec.allowed_folders,
+        max_items=spec.max_items,
+        max_bytes=spec.max_bytes,
+        max_total_bytes=spec.max_total_bytes,
+        max_pixels=spec.max_pixels,
+        max_seconds=spec.max_seconds,
+        fetch_timeout_s=spec.fetch_timeout_seconds,
     )
 
 

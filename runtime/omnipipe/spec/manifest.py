@@ -19,6 +19,7 @@ from omnipipe.spec.cluster_fields import (
     NetworkPolicy,
     Rollout,
 )
+from omnipipe.spec.media import MediaSpec
 from omnipipe.spec.plan import Dtype, Placement
 from omnipipe.spec.pods import KeyRef, PodFields, StagePodFields
 from omnipipe.spec.scalars import (
@@ -224,6 +225,9 @@ class GatewaySpec(Section):
         ge=0,
         le=10,
         description="Further attempts on other replicas when a stage dies before anything has reached the client.",
+    )
+    media: MediaSpec = Field(
+        default=MediaSpec(), description="What media requests may bring, and where it is fetched from."
     )
     replicas: int = Field(default=1, ge=1, le=1000, description="Running copies of the gateway on a cluster.")
     api_keys_secret: KeyRef | None = Field(

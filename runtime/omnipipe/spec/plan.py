@@ -19,6 +19,7 @@ __all__ = [
     "EngineKind",
     "EnginePlan",
     "GatewayPlan",
+    "MediaPlan",
     "ParamValue",
     "Placement",
     "Plan",
@@ -144,6 +145,27 @@ class TransportPlan(_Frozen):
     """TCP connections are encrypted and authenticated; the keys come from the files that the process is given."""
 
 
+class MediaPlan(_Frozen):
+    """What media requests may bring, and where the gateway fetches it from. Limits are for one piece, but for those
+    that say otherwise."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, `*.example.com` for all below one, `*` for any with a public address. Empty: nothing is fetched."""
+    allowed_networks: tuple[str, ...] = ()
+    """In CIDR notation: their addresses are fetched from although they are not public."""
+    allowed_folders: tuple[str, ...] = ()
+    """Absolute paths in the gateway's file system, that file: URLs may lead below."""
+    max_items: int = Field(default=32, ge=1, le=1024)
+    """Of one request."""
+    max_bytes: int = Field(default=64 << 20, ge=1)
+    max_total_bytes: int = Field(default=128 << 20, ge=1)
+    """Of one request, all together; a message to a stage (`TransportPlan.max_message_bytes`) holds no more anyway."""
+    max_pixels: int = Field(default=1 << 25, ge=1)
+    max_seconds: float = Field(default=1800.0, gt=0)
+    fetch_timeout_s: float = Field(default=30.0, gt=0)
+    """For all fetches of one request, redirects included."""
+
+
 class GatewayPlan(_Frozen):
     served_names: tuple[str, ...]
     """The `model` values that mean this pipeline; the first is the one that answers carry."""
@@ -152,6 +174,7 @@ class GatewayPlan(_Frozen):
     queue_timeout_s: float = Field(default=30.0, gt=0)
     request_timeout_s: float = Field(default=600.0, gt=0)
     max_retries: int = Field(default=2, ge=0, le=10)
+    media: MediaPlan = MediaPlan()
 
 
 class Plan(_Frozen):

@@ -4,6 +4,7 @@ Each pattern has its meaning in words in `PATTERN_WORDS`, for nobody should have
 why a name was refused.
 """
 
+from ipaddress import ip_network
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
@@ -17,12 +18,15 @@ __all__ = [
     "Annotation",
     "Duration",
     "EnvName",
+    "FolderPath",
+    "HostPattern",
     "Hostname",
     "ImageRef",
     "LabelKey",
     "LabelValue",
     "ModelName",
     "Namespace",
+    "NetworkRange",
     "NewStageName",
     "ObjectName",
     "ParamName",
@@ -48,6 +52,9 @@ _LABEL_KEY: Final = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9
 _LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _OBJECT: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _HOST: Final = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_HOSTS: Final = r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
+_NETWORK: Final = r"^[0-9a-fA-F:.]{2,45}/[0-9]{1,3}$"
+_FOLDER: Final = r"^/[^\x00]*$"
 _ENV: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _ENTRY: Final = r"^[-A-Za-z0-9_.]+$"
 _IMAGE: Final = r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*$"
@@ -65,6 +72,9 @@ PATTERN_WORDS: Final[dict[str, str]] = {
     _LABEL_VALUE: "must be a Kubernetes label value: letters, digits, '-', '_' and '.'",
     _OBJECT: "must be the name of an object: lowercase letters, digits, '-' and '.'",
     _HOST: "must be a host name, such as models.example.com or *.example.com",
+    _HOSTS: "must be a host name such as media.example.com, *.example.com for all below one, or * for all",
+    _NETWORK: "must be a network in CIDR notation, such as 10.1.2.0/24",
+    _FOLDER: "must be an absolute path, such as /srv/media",
     _ENV: "must be letters, digits and '_', beginning with no digit",
     _ENTRY: "must be letters, digits, '-', '_' and '.'",
     _IMAGE: "must be an image, such as registry.example.com/omnipipe-stage:1.0 or ...@sha256:...",
@@ -86,11 +96,27 @@ Annotation = Annotated[str, Field(max_length=65536)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_OBJECT)]
 ResourceName = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY)]
 Hostname = Annotated[str, Field(min_length=1, max_length=253, pattern=_HOST)]
+HostPattern = Annotated[str, Field(min_length=1, max_length=253, pattern=_HOSTS)]
+FolderPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=_FOLDER)]
 EnvName = Annotated[str, Field(min_length=1, max_length=253, pattern=_ENV)]
 SecretEntry = Annotated[str, Field(min_length=1, max_length=253, pattern=_ENTRY)]
 ImageRef = Annotated[str, Field(min_length=1, max_length=512, pattern=_IMAGE)]
 Duration = Annotated[str, Field(min_length=2, max_length=16, pattern=_DURATION)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "network",
+            "must be a network in CIDR notation, without bits beyond its prefix: 10.1.2.0/24, not 10.1.2.3/24",
+        ) from error
+    return text
+
+
+NetworkRange = Annotated[str, Field(min_length=4, max_length=49, pattern=_NETWORK), AfterValidator(_network)]
 
 
 RESERVED_STAGES: Final = ("gateway", "plan")

@@ -65,6 +65,17 @@ def test_overrides_reach_the_plan() -> None:
             "queueTimeoutSeconds": 7,
             "requestTimeoutSeconds": 60,
             "maxRetries": 5,
+            "media": {
+                "allowedHosts": ["media.example.com", "*.example.org"],
+                "allowedNetworks": ["10.1.2.0/24"],
+                "allowedFolders": ["/srv/media"],
+                "maxItems": 1,
+                "maxBytes": 2,
+                "maxTotalBytes": 3,
+                "maxPixels": 4,
+                "maxSeconds": 5,
+                "fetchTimeoutSeconds": 6,
+            },
         },
         transport={
             "heartbeatSeconds": 0.5,
@@ -89,6 +100,17 @@ def test_overrides_reach_the_plan() -> None:
         "queue_timeout_s": 7.0,
         "request_timeout_s": 60.0,
         "max_retries": 5,
+        "media": {
+            "allowed_hosts": ("media.example.com", "*.example.org"),
+            "allowed_networks": ("10.1.2.0/24",),
+            "allowed_folders": ("/srv/media",),
+            "max_items": 1,
+            "max_bytes": 2,
+            "max_total_bytes": 3,
+            "max_pixels": 4,
+            "max_seconds": 5.0,
+            "fetch_timeout_s": 6.0,
+        },
     }
     assert plan.transport.model_dump() == {
         "heartbeat_s": 0.5,

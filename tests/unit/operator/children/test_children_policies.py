@@ -61,6 +61,19 @@ def test_who_fetches_may_go_anywhere() -> None:
     )
 
 
+def test_a_gateway_goes_outside_only_to_fetch_media_and_only_to_what_is_public() -> None:
+    media = {"allowedHosts": ["media.example.com"], "allowedNetworks": ["10.1.2.0/24"]}
+    closed = render().one("NetworkPolicy", "gateway-REV")["spec"]["egress"]
+    fetching = render({"gateway": {"media": media}}).one("NetworkPolicy", "gateway-REV")["spec"]["egress"]
+
+    assert fetching[:2] == closed and len(closed) == 2
+    [web] = fetching[2:]
+    assert "ports" not in web
+    blocks = [peer["ipBlock"] for peer in web["to"]]
+    assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", "2000::/3", "64:ff9b::/96", "10.1.2.0/24"]
+    assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(blocks[0]["except"])
+
+
 def test_everybody_reaches_the_gateway_unless_clients_are_named() -> None:
     settings = dataclasses.replace(SETTINGS, operator_namespace="omnipipe-system")
     [anybody] = render({}, settings).one("NetworkPolicy", "gateway-REV")["spec"]["ingress"]
