@@ -23,7 +23,17 @@ from omnipipe.weights.progress import Report, report_for
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["DType", "LoadedModel", "Part", "choose_dtype", "load_generation_config", "load_model", "load_tokenizer"]
+__all__ = [
+    "DType",
+    "LoadedModel",
+    "Part",
+    "choose_device",
+    "choose_dtype",
+    "load_config",
+    "load_generation_config",
+    "load_model",
+    "load_tokenizer",
+]
 
 _LOG: Final = logging.getLogger(__name__)
 _NAMED: Final = 3
@@ -42,6 +52,9 @@ class Part:
     """The whole checkpoint's config -> the part's own."""
     cls: type | None = None
     """The part's module; None: the causal language model of its config."""
+    layout: str = ""
+    """A model type of transformers whose checkpoints are laid out as this part's is: `qwen2_moe` for experts one by
+    one. Needed where transformers knows that layout of the whole model alone; empty: it knows the part's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +169,10 @@ def _read(
     report: Report | None,
 ) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
+    from transformers.conversion_mapping import (
+        get_checkpoint_conversion_mapping,
+        register_checkpoint_conversion_mapping,
+    )
 
     maker: Any = cls or (part.cls if part and part.cls else AutoModelForCausalLM)
     options: dict[str, Any] = {
@@ -169,13 +186,37 @@ def _read(
         **({"key_mapping": {f"^{part.prefix.replace('.', chr(92) + '.')}": ""}} if part else {}),
         **({"trust_remote_code": trust_remote_code} if hasattr(maker, "_model_mapping") else {}),
     }
+    if part is not None and part.layout:
+        register_checkpoint_conversion_mapping(
+            maker.__name__,
+            get_checkpoint_conversion_mapping(part.layout),  # type: ignore[no-untyped-call]  # transformers' own
+            overwrite=True,
+        )
     report = report or report_for(doing="loading", ends=False)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    with _one_line(folder), weights_progress(folder.name, size, report), _straight_to(device):
+    with (
+        _one_line(folder),
+        weights_progress(folder.name, size, report),
+        _straight_to(device),
+        nullcontext() if part is None else _unreported(),
+    ):
         module, found = maker.from_pretrained(folder, **options)
         module = module.to(device)
     _check(folder, found, module, part)
     return cast("PreTrainedModel", module)
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """transformers would list every tensor of the other parts; what is missing, `_check` says."""
+    from transformers.utils import logging as transformers_logging
+
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def _straight_to(device: torch.device) -> AbstractContextManager[object]:

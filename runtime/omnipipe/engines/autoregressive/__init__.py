@@ -4,7 +4,7 @@
                                   │ blocks                                                     │ finish
                                   └─ block pool (paged KV, prefix reuse)                       └─► program.finish
 
-`program.py` is what a family's author writes against. `sequence`, `blocks` and `scheduler` decide and know no torch;
-`architecture`, `attention` and `runner` compute; `sampler` and `grammar` choose; `text` is for programs that write
-text; `engine` drives them all.
+`program.py` is what a family's author writes against. `sequence`, `rope`, `blocks` and `scheduler` decide and know no
+torch; `architecture`, `attention` and `runner` compute; `sampler` and `grammar` choose; `text` is for programs that
+write text; `engine` drives them all.
 """

@@ -34,6 +34,8 @@ class Architecture:
     hidden_size: int
     vocab_size: int
     """Columns of its logits."""
+    mrope: bool = False
+    """Its positions have three dimensions."""
 
     def position_bytes(self, item_bytes: int) -> int:
         """KV of one position."""
@@ -96,6 +98,7 @@ def examine(model: PreTrainedModel) -> Architecture:
         context=_context(config),
         hidden_size=config.hidden_size,
         vocab_size=logits.shape[-1],
+        mrope="mrope_section" in (getattr(config, "rope_parameters", None) or {}),
     )
 
 

@@ -15,14 +15,14 @@ import torch
 
 from omnipipe.engines.autoregressive.architecture import examine
 from omnipipe.engines.autoregressive.blocks import BlockPool
-from omnipipe.engines.autoregressive.exchange import Exchange
+from omnipipe.engines.autoregressive.exchange import Exchange, Taken
 from omnipipe.engines.autoregressive.grammar import Grammars
 from omnipipe.engines.autoregressive.kv import KvMemory
 from omnipipe.engines.autoregressive.linears import pack_linears
 from omnipipe.engines.autoregressive.live import Live
 from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.engines.autoregressive.native import NativeAttention
-from omnipipe.engines.autoregressive.program import AutoregressiveProgram, Hidden
+from omnipipe.engines.autoregressive.program import AutoregressiveProgram
 from omnipipe.engines.autoregressive.runner import Output, Runner
 from omnipipe.engines.autoregressive.sampler import sample
 from omnipipe.engines.autoregressive.scheduler import Scheduler, Slice
@@ -88,7 +88,7 @@ class AutoregressiveEngine:
             self.scheduler,
             self._grammars,
             context=context,
-            vocab_size=architecture.vocab_size,
+            architecture=architecture,
             stage=stage,
         )
         self._steps = 0
@@ -109,7 +109,7 @@ class AutoregressiveEngine:
                     live.job.chunks.setdefault(work.input, []).append(work.value)
                     if work.last:
                         live.job.ended.add(work.input)
-                    exchange.fed[work.rid] = live
+                    (exchange.fed if live.begun else exchange.new)[work.rid] = live
             case Drop():
                 exchange.forget(work.rid)
             case Pause() | Resume():
@@ -121,7 +121,7 @@ class AutoregressiveEngine:
 
     def next_step(self, now: float) -> float | None:
         exchange = self._exchange
-        if exchange.new or self.scheduler.ready() or any(not live.paused for live in exchange.fed.values()):
+        if exchange.new or self.scheduler.ready() or any(live.feeds for live in exchange.fed.values()):
             return 0.0
         due = exchange.deadlines.next_due()
         return None if due is None or due == math.inf else max(0.0, due - now)
@@ -137,7 +137,7 @@ class AutoregressiveEngine:
         with torch.inference_mode():
             for live in list(exchange.new.values())[:_BEGIN_AT_ONCE]:
                 exchange.begin(live)
-            for live in [live for live in exchange.fed.values() if live.begun and not live.paused]:
+            for live in [live for live in exchange.fed.values() if live.feeds]:
                 exchange.feed(live)
             slices = self.scheduler.schedule()
             if slices:
@@ -174,7 +174,7 @@ class AutoregressiveEngine:
 
     def _compute_part(self, part: _Part) -> bool:
         """Halves what does not fit into memory. False: something did not."""
-        hidden = any(live.generation.hidden is not Hidden.NONE for _, live in part)
+        hidden = any(live.shows for _, live in part)
         try:
             output = self._runner.forward([piece for piece, _ in part], hidden=hidden)
         except Exception as error:  # the boundary to the model: it ends the requests of this step
@@ -232,7 +232,12 @@ class AutoregressiveEngine:
         if not sampling:
             return
         sampled = sample(output.logits, [live.chooser for live, _ in sampling], masks)
-        for index, (live, row) in enumerate(sampling):
+        taken: list[Taken] = []
+        shown: dict[int, torch.Tensor] = {}
+        if output.hidden:
+            rows_of = [row for _, row in sampling]
+            shown = {layer: states[rows_of] for layer, states in output.hidden.items()}
+        for index, (live, _) in enumerate(sampling):
             if live.job.rid not in exchange.live:
                 continue
             token = sampled.tokens[index]
@@ -242,9 +247,10 @@ class AutoregressiveEngine:
                 exchange.fail(live, FloatingPointError(error))
                 continue
             hidden = {}
-            if live.generation.hidden is not Hidden.NONE:
-                hidden = {layer: states[row : row + 1].clone() for layer, states in output.hidden.items()}
-            exchange.took(live, token, sampled.logprobs.get(index), hidden)
+            if live.shows:
+                hidden = {layer: states[index : index + 1] for layer, states in shown.items()}
+            taken.append((live, token, sampled.logprobs.get(index), hidden))
+        exchange.took(taken)
 
     def _mask(self, live: Live, row: int, masks: list[tuple[int, torch.Tensor]]) -> None:
         assert live.match is not None

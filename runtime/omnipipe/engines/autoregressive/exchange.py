@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from omnipipe.engines.autoregressive.architecture import Architecture
 from omnipipe.engines.autoregressive.grammar import Grammars
 from omnipipe.engines.autoregressive.live import Live, append, check_room, make_sequence
 from omnipipe.engines.autoregressive.program import (
@@ -19,6 +20,7 @@ from omnipipe.engines.autoregressive.program import (
     Hidden,
     Progress,
     Prompt,
+    StepProgram,
     TokenLogprobs,
     Turn,
 )
@@ -29,9 +31,12 @@ from omnipipe.engines.program import Emit
 from omnipipe.engines.timers import Timers
 from omnipipe.errors import ErrorKind, RequestError
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "Taken"]
 
 _log = logging.getLogger(__name__)
+
+Taken = tuple[Live, int, TokenLogprobs | None, Mapping[int, torch.Tensor]]
+"""A request, the token that was chosen for it, and the hidden states that it was chosen from."""
 
 
 class Exchange:
@@ -44,7 +49,7 @@ class Exchange:
         grammars: Grammars,
         *,
         context: int,
-        vocab_size: int,
+        architecture: Architecture,
         stage: str,
     ) -> None:
         self.results: list[Result] = []
@@ -59,7 +64,8 @@ class Exchange:
         self._scheduler = scheduler
         self._grammars = grammars
         self._context = context
-        self._vocab_size = vocab_size
+        self._together = program if isinstance(program, StepProgram) else None
+        self._architecture = architecture
         self._stage = stage
 
     def add(self, live: Live) -> None:
@@ -99,16 +105,19 @@ class Exchange:
         del self.new[job.rid]
         try:
             generation = self._program.begin(job, self._context)
+            if generation is None:
+                return  # it comes back when it is fed
             if not isinstance(generation, Generation):
                 self._emit(live, generation)
                 self.forget(job.rid)
                 self.results.append(Finished(job.rid))
                 return
             live.generation = generation
+            self._check(live, generation.prompt)
             sequence = make_sequence(job.rid, generation, self._context)
-            self._check_ids(live, generation.prompt)
             banned = generation.stop_tokens if generation.min_tokens > 0 else frozenset()
-            live.chooser = Chooser(generation.sampling, sequence.tokens, banned)
+            told = [token for part in generation.prompt if part.embeds is None for token in part.tokens]
+            live.chooser = Chooser(generation.sampling, told, banned)
             if generation.grammar is not None:
                 live.match = self._grammars.match(generation.grammar)
         except Exception as error:  # the boundary to the program: what it raises ends this request
@@ -117,6 +126,7 @@ class Exchange:
         self._consumed(live)
         live.begin(sequence)
         self._scheduler.add(sequence)
+        self._emit(live, generation.emits)
 
     def feed(self, live: Live) -> None:
         """Stream input has come."""
@@ -130,18 +140,30 @@ class Exchange:
         if turn.finish is not None:
             self._end(live, turn.finish, None)
 
-    def took(self, live: Live, token: int, logprobs: TokenLogprobs | None, hidden: Mapping[int, torch.Tensor]) -> None:
-        """A token was chosen. `hidden`: what it was chosen from."""
-        try:
-            self._took(live, token, logprobs, hidden)
-        except Exception as error:  # as above
-            self.fail(live, error)
+    def took(self, taken: Sequence[Taken]) -> None:
+        """Tokens were chosen, for each request one."""
+        going: list[tuple[Live, Progress]] = []
+        for one in taken:
+            try:
+                progress = self._took(*one)
+            except Exception as error:  # as above
+                self.fail(one[0], error)
+                continue
+            if progress is not None:
+                going.append((one[0], progress))
+        if self._together is not None:
+            going = self._tell_together(self._together, going)
+        for live, progress in going:
+            try:
+                self._advance(live, progress)
+            except Exception as error:  # as above
+                self.fail(live, error)
 
     def hand_prompt(self, live: Live, piece: Slice, states: Mapping[int, torch.Tensor]) -> None:
         """Hidden states of a slice of the prompt; the row of a slice that samples goes with its token."""
         first = max(piece.start, live.handed)
         last = piece.start + piece.size - piece.samples
-        if live.generation.hidden is not Hidden.ALL or first >= last:
+        if live.generation.hidden not in (Hidden.ALL, Hidden.PROMPT) or first >= last:
             return
         live.handed = last
         rows = slice(first - piece.start, last - piece.start)
@@ -153,19 +175,39 @@ class Exchange:
         except Exception as error:  # as above
             self.fail(live, error)
 
-    def _took(self, live: Live, token: int, logprobs: TokenLogprobs | None, hidden: Mapping[int, torch.Tensor]) -> None:
+    def _took(
+        self, live: Live, token: int, logprobs: TokenLogprobs | None, hidden: Mapping[int, torch.Tensor]
+    ) -> Progress | None:
+        """What to tell the program; None: that was all."""
         sequence, generation, chooser = live.sequence, live.generation, live.chooser
         chooser.chose(token)
         if chooser.generated >= generation.min_tokens:
             chooser.banned = frozenset()
         if token in generation.stop_tokens:
             self._end(live, Finish.STOP, token)
-            return
+            return None
         if live.match is not None:
             live.match.take(token)
         sequence.append(token)
         live.handed = len(sequence.tokens) - 1
-        turn = self._program.advance(live.job, Progress((token,), () if logprobs is None else (logprobs,), hidden))
+        return Progress((token,), () if logprobs is None else (logprobs,), hidden)
+
+    def _tell_together(self, program: StepProgram, going: list[tuple[Live, Progress]]) -> list[tuple[Live, Progress]]:
+        """Those that it worked for."""
+        if not going:
+            return going
+        try:
+            program.tokens([(live.job, progress) for live, progress in going])
+        except Exception as error:  # as above, but whose fault it is will show one by one
+            if len(going) > 1:
+                return [one for pair in going for one in self._tell_together(program, [pair])]
+            self.fail(going[0][0], error)
+            return []
+        return going
+
+    def _advance(self, live: Live, progress: Progress) -> None:
+        sequence = live.sequence
+        turn = self._program.advance(live.job, progress)
         self._apply(live, turn)
         if turn.finish is not None:
             self._end(live, turn.finish, None)
@@ -195,9 +237,10 @@ class Exchange:
         sequence = live.sequence
         self._emit(live, turn.emits)
         if turn.embed is not None:
+            self._check_shape("the embedding of a token", turn.embed, (self._architecture.hidden_size,))
             sequence.embed(len(sequence.tokens) - 1, 1, turn.embed[None], b"")
         if turn.append:
-            self._check_ids(live, turn.append)
+            self._check(live, turn.append)
             for part in turn.append:
                 append(sequence, part)
             check_room(len(sequence.tokens), self._context)
@@ -215,13 +258,30 @@ class Exchange:
         job.chunks = {name: [] for name in job.streams}
         self.fed.pop(job.rid, None)
 
-    def _check_ids(self, live: Live, parts: Sequence[Prompt]) -> None:
-        """Indices out of range would end a whole step; an accelerator does not even say whose they were."""
-        size, generation = self._vocab_size, live.generation
+    def _check(self, live: Live, parts: Sequence[Prompt]) -> None:
+        """Indices out of range and wrong shapes would end a whole step; an accelerator does not even say whose they
+        were."""
+        size, generation = self._architecture.vocab_size, live.generation
         for part in parts:
+            self._check_shapes(part)
             tokens = part.tokens
             if tokens and not (min(tokens) >= 0 and max(tokens) < size):
                 raise RequestError(ErrorKind.INVALID, f"the prompt has token ids outside of 0 to {size - 1}")
         for name, used in (("logit_bias", generation.sampling.logit_bias), ("stop_token_ids", generation.stop_tokens)):
             if used and not (min(used) >= 0 and max(used) < size):
                 raise RequestError(ErrorKind.INVALID, f"{name} has token ids outside of 0 to {size - 1}", param=name)
+
+    def _check_shapes(self, part: Prompt) -> None:
+        size = (len(part), self._architecture.hidden_size)
+        if part.embeds is not None:
+            self._check_shape("embeddings", part.embeds, size)
+        for deep in part.deep:
+            self._check_shape("deep features", deep, size)
+        if part.positions is not None:
+            if not self._architecture.mrope:
+                raise TypeError("positions of three dimensions for a model without M-RoPE")
+            self._check_shape("positions", part.positions, (3, len(part)))
+
+    def _check_shape(self, what: str, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
+        if tuple(tensor.shape) != shape:
+            raise TypeError(f"{what} are of the shape {tuple(tensor.shape)}, not {shape}")

@@ -28,6 +28,22 @@ class Live:
         self._sequence: Sequence | None = None
 
     @property
+    def shows(self) -> bool:
+        """The program wants hidden states of what is computed of it next."""
+        match self.generation.hidden:
+            case Hidden.NONE:
+                return False
+            case Hidden.PROMPT:
+                return self.handed < self.sequence.prompt_size
+            case _:
+                return True
+
+    @property
+    def feeds(self) -> bool:
+        """The program may be given stream input now."""
+        return self.begun and (not self.paused or self.generation.feeds_paused)
+
+    @property
     def begun(self) -> bool:
         return self._sequence is not None
 
@@ -48,7 +64,7 @@ class Live:
 
 def make_sequence(rid: str, generation: Generation, context: int) -> Sequence:
     """Raises RequestError for what cannot be done in `context` positions."""
-    shared = generation.hidden is not Hidden.ALL
+    shared = generation.hidden not in (Hidden.ALL, Hidden.PROMPT)
     sequence = Sequence(
         rid, [], limit=context, priority=generation.priority, held=generation.hold, shared=shared
     )  # fmt: skip
@@ -73,7 +89,9 @@ def append(sequence: Sequence, part: Prompt) -> None:
         sequence.append_prompt(list(part.tokens))
     elif size:
         sequence.append_prompt([NO_TOKEN] * size)
-        sequence.embed(start, size, part.embeds, part.key)
+        sequence.embed(start, size, part.embeds, part.key, part.deep)
+    if part.positions is not None:
+        sequence.place(start, part.positions.tolist())
 
 
 def check_room(size: int, context: int) -> None:

@@ -3,8 +3,8 @@
 A program gives the model, turns a request into a `Generation` and turns tokens into what its ports carry. It does not
 batch, schedule, keep KV or sample. All of it is called from the engine's own thread.
 
-    load ──► for each request: begin ──► advance* ──► finish
-                                           ▲ feed (stream input came)
+    load ──► for each request: begin ──► (tokens ──►) advance* ──► finish
+                                                        ▲ feed (stream input came)
 
 What `begin`, `advance`, `feed` or `finish` raises ends that request alone: a RequestError is shown to the client,
 anything else is logged and becomes `internal`.
@@ -13,7 +13,7 @@ anything else is logged and becomes `internal`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from omnipipe.engines.program import Emit, Job, StageContext
 
@@ -32,6 +32,7 @@ __all__ = [
     "Progress",
     "Prompt",
     "Sampling",
+    "StepProgram",
     "TokenLogprobs",
     "Turn",
 ]
@@ -47,6 +48,11 @@ class Prompt:
     key: bytes = b""
     """Of embeddings: what they were made from (a digest of the image and its preprocessing). Two runs with one key are
     taken to be equal, so that their KV is shared; empty: nothing from here on is shared."""
+    positions: "torch.Tensor | None" = None
+    """`[3, n]`, for models with M-RoPE: where these lie in time, height and width. None: all three count on behind the
+    highest so far. Equal keys need not mean equal positions: what is shared has both."""
+    deep: "Sequence[torch.Tensor]" = ()
+    """Of embeddings: `[n, hidden]` each, added to the hidden states after layer 0, 1, ...; `key` is for them, too."""
 
     def __len__(self) -> int:
         return len(self.tokens) if self.embeds is None else self.embeds.shape[0]
@@ -92,7 +98,8 @@ class Hidden(StrEnum):
 
     NONE = "none"
     GENERATED = "generated"  # the state that each generated token was chosen from
-    ALL = "all"  # of the prompt, too; its KV is then computed anew, never taken from the prefix cache
+    PROMPT = "prompt"  # of the prompt alone; its KV is then computed anew, never taken from the prefix cache
+    ALL = "all"  # both
 
 
 @dataclass(slots=True)
@@ -115,6 +122,11 @@ class Generation:
     """Smaller goes first; equals go in order of arrival."""
     hold: bool = False
     """More input will be appended (`Turn.append`) before the first token is sampled."""
+    emits: Sequence[Emit] = ()
+    """What can be said before anything is computed."""
+    feeds_paused: bool = False
+    """Stream input is taken while a consumer has no room, too, so that this does not hold up the producer: what comes
+    is bounded, and `feed` emits nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +206,12 @@ class AutoregressiveProgram(Protocol):
     def load(self, dtype: Literal["auto", "float32", "bfloat16", "float16"]) -> "PreTrainedModel":
         """A causal language model of transformers, in eval mode, on its device. `auto`: what suits the hardware."""
 
-    def begin(self, job: Job, context: int) -> "Generation | Sequence[Emit]":
+    def begin(self, job: Job, context: int) -> "Generation | Sequence[Emit] | None":
         """What to generate for this request; or the answer itself, where nothing is to be generated. `context`: the
         positions that one sequence can have here at most, prompt and answer together; the engine refuses a prompt that
         leaves no room for one token. Stream chunks that have come already are in `job.chunks` and are the program's to
-        take (they count as consumed)."""
+        take (they count as consumed). None: what there is of them is not enough to begin with; leave them there, and
+        `begin` is called again when more have come."""
 
     def advance(self, job: Job, progress: Progress) -> Turn:
         """New tokens, or hidden states. Emissions go out at the end of the step."""
@@ -208,3 +221,13 @@ class AutoregressiveProgram(Protocol):
 
     def finish(self, job: Job, end: End) -> Sequence[Emit]:
         """The last emissions, each port's flagged `last`; outputs with their meta (finish_reason, usage)."""
+
+
+@runtime_checkable
+class StepProgram(Protocol):
+    """An `AutoregressiveProgram` may have this, too: what is to be computed for all of a step's new tokens together."""
+
+    def tokens(self, batch: Sequence[tuple[Job, Progress]]) -> None:
+        """All requests that got tokens in this step, before `advance` is called for each of them; those that end with a
+        stop token are not among them. When it raises, each is tried once more alone, and those that raise again fail:
+        change `state` last, so that a second try works."""

@@ -60,7 +60,7 @@ class Runner:
         wants_hidden = hidden and bool(self._wanted)
         out = self._model(
             **self._inputs(ids, spans),
-            position_ids=torch.tensor([positions], device=self._device),
+            position_ids=self._positions(slices, positions),
             use_cache=False,
             logits_to_keep=torch.tensor(rows, dtype=torch.long, device=self._device),
             output_hidden_states=wants_hidden,
@@ -71,26 +71,80 @@ class Runner:
             states = {layer: out.hidden_states[index][0] for layer, index in self._wanted.items()}
         return Output(out.logits[0].float(), states)
 
-    def _inputs(self, ids: list[int], spans: Sequence[tuple[int, Slice]]) -> dict[str, torch.Tensor]:
+    def _positions(self, slices: Sequence[Slice], counted: list[int]) -> torch.Tensor:
+        """`[1, T]`, or `[3, 1, T]` where one of the sequences has positions of three dimensions."""
+        if all(piece.sequence.rope is None for piece in slices):
+            return torch.tensor([counted], device=self._device)
+        rows: tuple[list[float], list[float], list[float]] = ([], [], [])
+        for piece in slices:
+            start, end, rope = piece.start, piece.start + piece.size, piece.sequence.rope
+            lie = [range(start, end)] * 3 if rope is None else rope.rows(start, end)
+            for row, values in zip(rows, lie, strict=True):
+                row += values
+        return torch.tensor(rows, dtype=torch.float32, device=self._device)[:, None]
+
+    def _inputs(self, ids: list[int], spans: Sequence[tuple[int, Slice]]) -> dict[str, object]:
         """Token ids, or embeddings when some of the rows are embeddings."""
-        tokens = torch.tensor([ids], device=self._device)
         patches = [patch for row, piece in spans for patch in _patches(row, piece)]
         if not patches:
-            return {"input_ids": tokens}
-        embeds = self._embed(tokens)
-        for row, rows in patches:
-            embeds[0, row : row + rows.shape[0]] = rows.to(embeds)
-        return {"inputs_embeds": embeds}
+            return {"input_ids": torch.tensor([ids], device=self._device)}
+        weight: torch.Tensor = self._embed.weight  # type: ignore[assignment]  # a module's attributes have no types
+        patched = torch.cat([_tensor(patch.span.embeds, weight)[patch.rows] for patch in patches])
+        if len(patched) == len(ids):
+            return {"inputs_embeds": patched[None], **self._deep(len(ids), patches, weight)}
+        embeds = self._embed(torch.tensor([ids], device=self._device))
+        at = [row for patch in patches for row in range(patch.at, patch.at + patch.size)]
+        embeds[0].index_copy_(0, torch.tensor(at, device=self._device), patched)
+        return {"inputs_embeds": embeds, **self._deep(len(ids), patches, weight)}
+
+    def _deep(self, size: int, patches: Sequence["_Patch"], like: torch.Tensor) -> dict[str, object]:
+        """What is added to hidden states on their way, under transformers' names for it: a mask of the rows, and for
+        each layer a value for each of these rows."""
+        patches = [patch for patch in patches if patch.span.deep]
+        if not patches:
+            return {}
+        rows = torch.zeros((1, size), dtype=torch.bool)
+        for patch in patches:
+            rows[0, patch.at : patch.at + patch.size] = True
+        layers = [
+            torch.cat(
+                [
+                    _tensor(patch.span.deep[layer], like)[patch.rows]
+                    if layer < len(patch.span.deep)
+                    else like.new_zeros((patch.size, like.shape[1]))
+                    for patch in patches
+                ]
+            )
+            for layer in range(max(len(patch.span.deep) for patch in patches))
+        ]
+        return {"visual_pos_masks": rows.to(self._device), "deepstack_visual_embeds": layers}
 
 
-def _patches(row: int, piece: Slice) -> Iterator[tuple[int, torch.Tensor]]:
-    """Where in the packed row the embeddings of this slice go."""
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """Rows of the packed row that are embeddings."""
+
+    at: int
+    size: int
+    span: Span
+    rows: slice
+    """Of the span."""
+
+
+def _patches(row: int, piece: Slice) -> list[_Patch]:
+    """Where in the packed row the embeddings of this slice go; in order."""
     start, end = piece.start, piece.start + piece.size
+    found = []
     for span in _overlapping(piece.sequence, start, end):
         first, last = max(start, span.start), min(end, span.start + span.size)
-        if not isinstance(span.embeds, torch.Tensor):
-            raise TypeError(f"embeddings are {type(span.embeds).__name__}, not a tensor")
-        yield row + first - start, span.embeds[first - span.start : last - span.start]
+        found.append(_Patch(row + first - start, last - first, span, slice(first - span.start, last - span.start)))
+    return found[::-1]
+
+
+def _tensor(embeds: object, like: torch.Tensor) -> torch.Tensor:
+    if not isinstance(embeds, torch.Tensor):
+        raise TypeError(f"embeddings are {type(embeds).__name__}, not a tensor")
+    return embeds.to(like)
 
 
 def _overlapping(sequence: Generated, start: int, end: int) -> Iterator[Span]:

@@ -4,10 +4,13 @@ Knows no torch (embeddings are opaque here) and decides nothing; the scheduler a
 """
 
 from array import array
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
 from typing import Final
+
+from omnipipe.engines.autoregressive.rope import Rope
 
 __all__ = ["NO_TOKEN", "Sequence", "Span", "State"]
 
@@ -35,6 +38,8 @@ class Span:
     """`[size, hidden]`."""
     key: bytes
     """What the embeddings were made from; empty: not known, so from here on nothing is shared."""
+    deep: Several[object] = ()
+    """`[size, hidden]` each, added behind layer 0, 1, ...; `key` stands for them, too."""
 
 
 class Sequence:
@@ -42,7 +47,7 @@ class Sequence:
 
     __slots__ = (
         "_digests", "_plain_until", "arrival", "blocks", "cached", "computed", "held", "last_step", "limit", "paused",
-        "preemptions", "prefix_cached", "priority", "prompt_size", "rid", "shared", "spans", "state", "tokens",
+        "preemptions", "prefix_cached", "priority", "prompt_size", "rid", "rope", "shared", "spans", "state", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +76,8 @@ class Sequence:
         """Takes KV from the prefix cache (what it computes is offered in any case)."""
         self.state = State.WAITING
         self.spans: list[Span] = []
+        self.rope: Rope | None = None
+        """None: positions are counted."""
         self.computed = 0
         self.blocks: list[int] = []
         self.cached = 0
@@ -107,11 +114,17 @@ class Sequence:
         self.tokens += tokens
         self.prompt_size += len(tokens)
 
-    def embed(self, start: int, size: int, embeds: object, key: bytes) -> None:
+    def embed(self, start: int, size: int, embeds: object, key: bytes, deep: Several[object] = ()) -> None:
         """The input of these positions, not computed yet, is an embedding. In order of position."""
-        self.spans.append(Span(start, size, embeds, key))
+        self.spans.append(Span(start, size, embeds, key, deep))
         if not key and self._plain_until is None:
             self._plain_until = start
+
+    def place(self, start: int, rows: Several[Several[float]]) -> None:
+        """Where positions from `start` on lie (see `rope`). In order."""
+        if self.rope is None:
+            self.rope = Rope()
+        self.rope.extend(start, rows)
 
     def digest(self, index: int, block_tokens: int) -> bytes | None:
         """Names the content of block `index` and of all before it; None: it is not full, or cannot be named."""
@@ -127,5 +140,7 @@ class Sequence:
             for span in self.spans:
                 if span.start < start + block_tokens and span.start + span.size > start:
                     digest.update(array("q", (span.start - start, span.size)).tobytes() + span.key)
+            if self.rope is not None:
+                digest.update(self.rope.digest(start, start + block_tokens))
             digests.append(digest.digest())
         return digests[index]

@@ -38,6 +38,11 @@ class TextStream:
         self.stopped: str | None = None
         """The stop string that was found."""
 
+    @property
+    def holding(self) -> bool:
+        """There is text that may be the beginning of a stop string."""
+        return bool(self._held)
+
     def push(self, tokens: Sequence[int], *, may_stop: bool = True) -> str:
         """`may_stop` False: a stop string in here is text like any other (`min_tokens`)."""
         if self.stopped is not None:

@@ -40,6 +40,11 @@ class Answer:
         """Of tokens whose text is not out yet."""
         self._echo = question.echo
 
+    @property
+    def holding(self) -> bool:
+        """Text of the newest tokens is held back: it may be the beginning of a stop string."""
+        return self._stream.holding
+
     def advance(self, progress: Progress) -> Turn:
         self._generated += len(progress.tokens)
         self._logprobs += progress.logprobs

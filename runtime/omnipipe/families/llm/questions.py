@@ -1,5 +1,6 @@
 """A request as the engine takes it: prompt tokens, how to sample, where to stop, what to hold to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omnipipe.engines.autoregressive.program import Generation, Prompt, Sampling
@@ -10,7 +11,7 @@ from omnipipe.families.llm.model import Model
 from omnipipe.families.llm.reasoning import Thinking
 from omnipipe.families.llm.tools.dialect import Dialect
 
-__all__ = ["Question", "chat_question", "completion_question"]
+__all__ = ["Question", "chat_question", "completion_question", "prompted_question"]
 
 _COMPLETION_TOKENS = 16
 """OpenAI's default for completions; a chat's answer may fill the context."""
@@ -36,14 +37,20 @@ class Question:
 
 def chat_question(model: Model, asked: Chat, context: int) -> Question:
     options = asked.options
-    tools = options.usable_tools
-    if tools and model.dialect is None:
-        raise invalid("This model cannot call tools: its chat template does not say how.", "tools")
-    dialect = model.dialect if tools else None
-    prompt = model.template.render(asked.messages, tools, model.template.variables(options))
-    thinking = model.thinking(prompt)
+    _check_tools(model, options)
+    prompt = model.template.render(asked.messages, options.usable_tools, model.template.variables(options))
     tokens = model.vocabulary.encode(prompt, special=False)
-    generation = _generation(model, options, tokens, _chat_limit(options, len(tokens), context))
+    return prompted_question(model, options, [Prompt(tokens)], model.thinking(prompt), context)
+
+
+def prompted_question(
+    model: Model, options: Options, prompt: Sequence[Prompt], thinking: Thinking, context: int
+) -> Question:
+    """Of a chat whose prompt is there already; families whose messages hold more than text make it themselves."""
+    _check_tools(model, options)
+    tools = options.usable_tools
+    dialect = model.dialect if tools else None
+    generation = _generation(model, options, prompt, _chat_limit(options, sum(map(len, prompt)), context))
     generation.grammar = constraint(options, dialect, thinking, model.vocabulary.literal)
     if options.logprobs:
         generation.sampling = _sampling(options, options.top_logprobs or 0)
@@ -71,7 +78,7 @@ def completion_question(model: Model, asked: Completion, context: int) -> Questi
     if options.max_tokens is None:
         most = max(most, options.min_tokens)
     _check_room(len(tokens), most, context, "prompt", "prompt")
-    generation = _generation(model, options, tokens, most)
+    generation = _generation(model, options, [Prompt(tokens)], most)
     generation.grammar = constraint(options, None, Thinking.NEVER, model.vocabulary.literal)
     if options.logprobs is not None and options.logprobs is not False:
         generation.sampling = _sampling(options, int(options.logprobs))
@@ -83,10 +90,15 @@ def completion_question(model: Model, asked: Completion, context: int) -> Questi
     )  # fmt: skip
 
 
-def _generation(model: Model, options: Options, tokens: list[int], most: int | None) -> Generation:
+def _check_tools(model: Model, options: Options) -> None:
+    if options.usable_tools and model.dialect is None:
+        raise invalid("This model cannot call tools: its chat template does not say how.", "tools")
+
+
+def _generation(model: Model, options: Options, prompt: Sequence[Prompt], most: int | None) -> Generation:
     ends = frozenset() if options.ignore_eos else model.stop_tokens
     return Generation(
-        [Prompt(tokens)],
+        prompt,
         max_tokens=most,
         min_tokens=options.min_tokens,
         stop_tokens=ends | frozenset(options.stop_token_ids),

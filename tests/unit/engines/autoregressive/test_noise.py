@@ -1,6 +1,6 @@
 """Numbers by counting."""
 
-from omnipipe.engines.autoregressive.noise import uniform
+from omnipipe.engines.autoregressive.noise import uniform, uniforms
 
 
 def test_a_place_has_its_number() -> None:
@@ -18,3 +18,9 @@ def test_numbers_lie_evenly() -> None:
 def test_any_seed_will_do() -> None:
     for seed in (-1, 0, 1 << 63, (1 << 64) - 1, 1 << 80):
         assert 0 <= uniform(seed, 0) < 1
+
+
+def test_many_at_once_are_the_same() -> None:
+    seeds, places = [0, 7, (1 << 64) - 1], [0, 1000, 12]
+    expected = [[uniform(seed, place + at) for at in range(5)] for seed, place in zip(seeds, places, strict=True)]
+    assert uniforms(seeds, places, 5).tolist() == expected
