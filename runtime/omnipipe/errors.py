@@ -20,6 +20,7 @@ class ErrorKind(StrEnum):
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    CONFLICT = "conflict"  # with a request that is running
     TOO_LARGE = "too_large"
     UNPROCESSABLE = "unprocessable"  # well-formed, but this pipeline cannot do it
     CLIENT_TIMEOUT = "client_timeout"  # the client sent its request too slowly

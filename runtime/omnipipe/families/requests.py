@@ -17,17 +17,22 @@ __all__ = [
     "EmbedRequest",
     "EmbedRequests",
     "Entry",
+    "MediaKind",
     "Message",
     "Part",
     "Requests",
+    "SpeechRequest",
+    "SpeechRequests",
     "TextRequest",
     "TokenizeRequest",
     "TokenizeRequests",
     "ToolCall",
 ]
 
-Capability = Literal["chat", "completion", "embed", "tokenize"]
-"""What a family can be asked for. `embed` and `tokenize` have protocols of their own below."""
+Capability = Literal["chat", "completion", "embed", "speech", "tokenize"]
+"""What a family can be asked for. `embed`, `speech` and `tokenize` have protocols of their own below."""
+
+MediaKind = Literal["image", "audio", "video"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,13 @@ class Part:
     type: Literal["text", "image", "audio", "video"]
     text: str = ""
     url: str = ""
-    """Media by reference; the gateway does not fetch."""
+    """Media by reference. Families never see one: the gateway has fetched it before, or refused it."""
     data: bytes = b""
+    """Media, encoded as the client sent it; nothing has looked inside it yet."""
     format: str = ""
+    """What the client says that `data` is (`wav`, `png`, ...), which need not be true; empty: it did not say."""
+    path: str = ""
+    """What the client calls this part, for errors: `messages[0].content[1].image_url.url`. Of media only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +92,15 @@ class TextRequest:
     outputs: frozenset[str]
     """Modalities asked for."""
     audio: AudioOptions | None = None
+    """None with `audio` among `outputs`: in the family's own voice."""
     options: dict[str, Value] = field(default_factory=dict)
+    """Beside OpenAI's fields the extensions: those of single stages (`thinker_temperature`, `talker_top_k`, ...,
+    `stage_sampling`: a stage's name -> its sampling fields) and those of media (`video_fps`, `max_pixels`, ...)."""
     tokens: tuple[int, ...] | None = None
     """A completion's prompt as token ids; then there are no messages."""
+    media_limits: dict[str, float] = field(default_factory=dict)
+    """What media may be at most, by the names of `media.limits.MediaLimits`, where the manifest says other than that
+    does: for the stage that decodes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,18 @@ class EmbedRequest:
     inputs: tuple[str | tuple[int, ...], ...]
     dimensions: int | None = None
     """Of the answer's vectors; None: as many as the model gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """A text to be spoken as it stands. A long one comes in several requests, cut between sentences."""
+
+    input: str
+    """Never blank."""
+    voice: str | None
+    """One of the family's voices; None: its own choice."""
+    options: dict[str, Value] = field(default_factory=dict)
+    """What the client set of `SpeechRequests.speech_options`, under its own field name, checked as a chat's are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +160,12 @@ class Requests(Protocol):
     unless the value means the default behaviour anyway (`temperature: 1`, `n: 1`, ...). Three say more than that: with
     `n` the gateway submits a request several times, with `tools` messages may hold calls and their results, and with
     `echo` the stages begin a completion with its prompt, which otherwise the gateway does for texts."""
+    media: frozenset[MediaKind]
+    """The kinds of media that messages may hold. The gateway refuses the others by their part's path."""
     voices: frozenset[str]
     audio_formats: frozenset[str]
+    """Those of the audio output that clients may ask for (`wav`, `pcm16`, `mp3`, `flac`, `opus`, `aac`), as far as the
+    gateway can make them."""
     sample_rate_hz: int
     """Of the audio output; 0 without one."""
 
@@ -151,6 +182,19 @@ class EmbedRequests(Protocol):
 
     def entry_embed(self, request: EmbedRequest) -> Entry:
         """Raises RequestError naming the field (`input`, `dimensions`)."""
+
+
+class SpeechRequests(Protocol):
+    """Of families with the capability `speech`. Voices, formats and sample rate are those of `Requests`."""
+
+    speech_options: frozenset[str]
+    """The fields of /v1/audio/speech that this family honours, of: `instructions`, `language`, `temperature`, `top_p`,
+    `top_k`, `repetition_penalty`, `seed`, `max_new_tokens`. The gateway refuses the others by name."""
+    speech_chars: int
+    """How many characters are spoken well in one go; the gateway cuts longer texts between sentences."""
+
+    def entry_speech(self, request: SpeechRequest) -> Entry:
+        """Raises RequestError naming the field (`input`, `voice`, `instructions`, ...)."""
 
 
 class TokenizeRequests(Protocol):

@@ -15,23 +15,26 @@ from starlette.routing import Match, Route
 from omnipipe import __version__
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.access_log import AccessLog
-from omnipipe.gateway.edge import Edge
+from omnipipe.gateway.edge import BareRoute, Edge
 from omnipipe.gateway.errors import INTERNAL_MESSAGE, STATUS, envelope, error_headers, from_status
 from omnipipe.gateway.exchange import ASGIApp
 from omnipipe.gateway.hot import HotRoute
 from omnipipe.gateway.keys import KeyRing
+from omnipipe.gateway.native.generate import GenerateRoute
 from omnipipe.gateway.openai.chat import chat_order
 from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
 from omnipipe.gateway.openai.completion import completion_order
 from omnipipe.gateway.openai.completion_request import CompletionRequest
 from omnipipe.gateway.openai.embedding import embedding_order
 from omnipipe.gateway.openai.embedding_request import EmbeddingRequest
+from omnipipe.gateway.openai.speech import speech_order
+from omnipipe.gateway.openai.speech_request import SpeechBody
 from omnipipe.gateway.openai.tokens import DetokenizeBody, TokenizeBody, detokenize_order, tokenize_order
 from omnipipe.gateway.openapi import describe
-from omnipipe.gateway.post import PostRoute
 from omnipipe.gateway.routes import Scrape, make_router
 from omnipipe.gateway.served import Leaving, ModelTable, Served
 from omnipipe.gateway.settings import GatewaySettings
+from omnipipe.gateway.speaking import SpeechRoute
 from omnipipe.gateway.whole import WholeRoute
 from omnipipe.observe.metrics import GatewayMetrics, PipelineLabels, Registry
 
@@ -74,10 +77,12 @@ def create_app(
         grace_s=settings.grace_s,
     )
     framework = _framework(router)
-    hot: list[PostRoute[Any, Any]] = [
+    hot: list[BareRoute] = [
         HotRoute("/v1/chat/completions", ChatCompletionRequest, chat_order, models, settings, metrics),
         HotRoute("/v1/completions", CompletionRequest, completion_order, models, settings, metrics),
         WholeRoute("/v1/embeddings", EmbeddingRequest, embedding_order, models, settings, metrics),
+        SpeechRoute("/v1/audio/speech", SpeechBody, speech_order, models, settings, metrics),
+        GenerateRoute(models, settings, metrics),
         WholeRoute("/tokenize", TokenizeBody, tokenize_order, models, settings, metrics),
         WholeRoute("/detokenize", DetokenizeBody, detokenize_order, models, settings, metrics),
     ]
@@ -151,5 +156,5 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_origins=list(origins),
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
-        expose_headers=["x-request-id", "retry-after"],
+        expose_headers=["x-request-id", "retry-after", "x-sample-rate", "x-channels", "x-bit-depth", "x-finish-reason"],
     )

@@ -1,12 +1,13 @@
 """Reading a request's body within its limits: size as declared and as it comes, and one deadline for all of it."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.exchange import ClientLeft, Exchange
 
-__all__ = ["TooLarge", "read_body"]
+__all__ = ["TooLarge", "feed_body", "read_body"]
 
 
 class TooLarge(RequestError):
@@ -17,16 +18,34 @@ class TooLarge(RequestError):
 
 
 async def read_body(exchange: Exchange, *, limit: int, timeout_s: float) -> bytes:
+    body = _there(exchange, limit)
+    if body is not None:
+        return body
+    parts: list[bytes] = []
+    with _Deadline(timeout_s):
+        await _read(exchange, limit, parts.append)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def feed_body(exchange: Exchange, take: Callable[[bytes], None], *, limit: int, timeout_s: float) -> None:
+    """The same, for who can do with the body in pieces and need not have all of it twice."""
+    body = _there(exchange, limit)
+    if body is not None:
+        take(body)
+        return
+    with _Deadline(timeout_s):
+        await _read(exchange, limit, take)
+
+
+def _there(exchange: Exchange, limit: int) -> bytes | None:
+    """The body, if all of it has come already."""
     declared = exchange.content_length
     if declared.isdigit() and int(declared[:20]) > limit:
         raise TooLarge(limit)
     body = None if exchange.connection is None else exchange.connection.whole_body()
-    if body is not None:
-        if len(body) > limit:
-            raise TooLarge(limit)
-        return body
-    with _Deadline(timeout_s):
-        return await _read(exchange, limit)
+    if body is not None and len(body) > limit:
+        raise TooLarge(limit)
+    return body
 
 
 class _Deadline:
@@ -59,18 +78,17 @@ class _Deadline:
         self._task.cancel()
 
 
-async def _read(exchange: Exchange, limit: int) -> bytes:
+async def _read(exchange: Exchange, limit: int, take: Callable[[bytes], None]) -> None:
     receive = exchange.receive
     message = await receive()
-    parts: list[bytes] = []
     size = 0
     while message["type"] == "http.request":
         body: bytes = message.get("body", b"")
         size += len(body)
         if size > limit:
             raise TooLarge(limit)
+        take(body)
         if not message.get("more_body"):
-            return b"".join((*parts, body)) if parts else body
-        parts.append(body)
+            return
         message = await receive()
     raise ClientLeft

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.access_log import AccessLog
@@ -15,11 +15,10 @@ from omnipipe.gateway.body import TooLarge
 from omnipipe.gateway.errors import INTERNAL_MESSAGE, from_status
 from omnipipe.gateway.exchange import CLIENT_LEFT_STATUS, ASGIApp, ClientLeft, Exchange, Receive, Scope, Send
 from omnipipe.gateway.keys import KeyRing
-from omnipipe.gateway.post import PostRoute
 from omnipipe.gateway.request_ids import new_request_id, sane_request_id
 from omnipipe.observe.metrics import UNKNOWN_MODEL, GatewayMetrics, Outcome
 
-__all__ = ["OPEN_PATHS", "Edge"]
+__all__ = ["OPEN_PATHS", "BareRoute", "Edge"]
 
 _log = logging.getLogger("omnipipe.gateway")
 
@@ -30,13 +29,22 @@ _ROUTES = OPEN_PATHS | {"/v1/models", "/openapi.json", "/openapi.yaml"}
 _OTHER_ROUTE = "other"
 
 
+class BareRoute(Protocol):
+    """A POST route that is answered ahead of the framework."""
+
+    @property
+    def path(self) -> str: ...
+
+    async def __call__(self, exchange: Exchange) -> None: ...
+
+
 class Edge:
     """An ASGI application."""
 
     def __init__(
         self,
         framework: ASGIApp,
-        hot: Mapping[str, PostRoute[Any, Any]],
+        hot: Mapping[str, BareRoute],
         keys: KeyRing,
         metrics: GatewayMetrics,
         access_log: AccessLog | None,

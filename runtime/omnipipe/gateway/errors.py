@@ -14,7 +14,16 @@ import msgspec
 
 from omnipipe.errors import ErrorKind, RequestError
 
-__all__ = ["INTERNAL_MESSAGE", "STATUS", "ErrorBody", "ErrorEnvelope", "envelope", "error_headers", "from_status"]
+__all__ = [
+    "INTERNAL_MESSAGE",
+    "STATUS",
+    "ErrorBody",
+    "ErrorEnvelope",
+    "envelope",
+    "error_headers",
+    "from_status",
+    "told",
+]
 
 INTERNAL_MESSAGE = "The server had an error while processing your request."
 
@@ -35,6 +44,7 @@ STATUS: dict[ErrorKind, _Row] = {
     ErrorKind.FORBIDDEN: _Row(403, "permission_error", "forbidden"),
     ErrorKind.NOT_FOUND: _Row(404, "invalid_request_error", "not_found"),
     ErrorKind.CLIENT_TIMEOUT: _Row(408, "invalid_request_error", "request_timeout"),
+    ErrorKind.CONFLICT: _Row(409, "invalid_request_error", "conflict"),
     ErrorKind.TOO_LARGE: _Row(413, "invalid_request_error", "request_too_large"),
     ErrorKind.UNPROCESSABLE: _Row(422, "invalid_request_error", "unprocessable"),
     ErrorKind.OVERLOADED: _Row(429, "rate_limit_error", "overloaded"),
@@ -61,10 +71,13 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
     error: ErrorBody
 
 
-def envelope(error: RequestError) -> bytes:
+def told(error: RequestError) -> ErrorBody:
     row = STATUS[error.kind]
-    body = ErrorBody(error.message, row.type, error.param, error.code or row.code)
-    return msgspec.json.encode(ErrorEnvelope(body))
+    return ErrorBody(error.message, row.type, error.param, error.code or row.code)
+
+
+def envelope(error: RequestError) -> bytes:
+    return msgspec.json.encode(ErrorEnvelope(told(error)))
 
 
 def error_headers(error: RequestError) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,8 @@ request id, size and status are known in one place whoever answered.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS, envelope, error_headers
@@ -15,6 +16,7 @@ from omnipipe.gateway.errors import STATUS, envelope, error_headers
 __all__ = [
     "CLIENT_LEFT_STATUS",
     "CONNECTION_KEY",
+    "EVENTS",
     "ASGIApp",
     "ClientLeft",
     "Connection",
@@ -23,6 +25,7 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
+    "StreamKind",
 ]
 
 Scope = MutableMapping[str, Any]
@@ -33,11 +36,29 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE = (b"content-type", b"application/json")
 
-_EVENT_STREAM = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+_STREAM_HEADERS = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # asks nginx-like proxies not to hold frames back
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKind:
+    """What an answer that is sent as it is made looks like from outside."""
+
+    content_type: bytes
+    tell: Callable[[RequestError], bytes] | None
+    """What ends the stream when the request fails in its middle. None: there is no place in it for words, so that the
+    connection is cut and no client takes what came for the whole."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def _event(error: RequestError) -> bytes:
+    # No [DONE] after it: a client that overlooks the event still sees that the stream was cut short.
+    return b"data: " + envelope(error) + b"\n\n"
+
+
+EVENTS: Final = StreamKind(b"text/event-stream; charset=utf-8", _event)
 
 CLIENT_LEFT_STATUS = 499
 """Nothing is sent with it; it is what logs call a client that went away."""
@@ -68,14 +89,17 @@ class Connection(Protocol):
         """The request's body, when all of it is there already; None: ask `receive`."""
 
     def write_body(self, data: bytes) -> bool:
-        """A part of an event stream's body, without a coroutine and the checks of a general server. False: not now,
+        """A part of a stream's body, without a coroutine and the checks of a general server. False: not now,
         or not on this connection; then it goes through `send`."""
+
+    def cut(self) -> None:
+        """Hangs up in the middle of an answer, in such a way that the client sees it was the middle."""
 
 
 class Exchange:
     __slots__ = (
-        "authorization", "began", "client_request_id", "complete", "connection", "content_length", "failed", "method",
-        "model", "path", "receive", "request_id", "scope", "send", "sent_bytes", "status", "streaming",
+        "authorization", "began", "client_request_id", "complete", "connection", "content_length", "content_type",
+        "failed", "method", "model", "path", "receive", "request_id", "scope", "send", "sent_bytes", "status", "stream",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,12 +117,14 @@ class Exchange:
         self.status = 0
         """0: nothing has been sent yet."""
         self.sent_bytes = 0
-        self.streaming = False
+        self.stream: StreamKind | None = None
+        """None: the answer comes in one go, or has not begun."""
         self.complete = False
         self.failed: ErrorKind | None = None
         self.authorization = b""
         self.client_request_id = b""
         self.content_length = b""
+        self.content_type = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
                 self.authorization = value
@@ -106,18 +132,31 @@ class Exchange:
                 self.client_request_id = value
             elif name == b"content-length":
                 self.content_length = value
+            elif name == b"content-type":
+                self.content_type = value
 
-    async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-        """A whole JSON answer."""
-        await self._start(status, [JSON_TYPE, (b"content-length", b"%d" % len(body)), *headers])
+    async def answer(
+        self, status: int, body: bytes, *headers: tuple[bytes, bytes], content_type: bytes = b"application/json"
+    ) -> None:
+        """An answer in one go."""
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(status, [(b"content-type", content_type), length, *headers])
         self.sent_bytes = len(body)
         self.complete = True
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def open_stream(self) -> None:
-        """The head of a server-sent event stream."""
-        self.streaming = True
-        await self._start(200, list(_EVENT_STREAM))
+    async def open_stream(self, kind: StreamKind = EVENTS) -> None:
+        """The head of an answer that is sent as it is made."""
+        self.stream = kind
+        await self._start(200, [(b"content-type", kind.content_type), *kind.headers, *_STREAM_HEADERS])
+
+    async def write_stream(self, frames: bytes) -> None:
+        """Waits while the client is slow."""
+        if not frames:  # an empty chunk would be the end
+            return
+        self.sent_bytes += len(frames)
+        if self.connection is None or not self.connection.write_body(frames):
+            await self.send({"type": "http.response.body", "body": frames, "more_body": True})
 
     async def close_stream(self, frames: bytes) -> None:
         self.sent_bytes += len(frames)
@@ -129,12 +168,12 @@ class Exchange:
         self.failed = error.kind
         if self.complete:
             return
-        body = envelope(error)
         if not self.status:
-            await self.answer(STATUS[error.kind].status, body, *error_headers(error))
-        elif self.streaming:
-            # No [DONE] after it: a client that overlooks the event still sees that the stream was cut short.
-            await self.close_stream(b"data: " + body + b"\n\n")
+            await self.answer(STATUS[error.kind].status, envelope(error), *error_headers(error))
+        elif self.stream is not None and self.stream.tell is not None:
+            await self.close_stream(self.stream.tell(error))
+        elif self.connection is not None:
+            self.connection.cut()  # another server does so itself, for it sees an answer without an end
 
     async def refuse_body(self, error: RequestError) -> None:
         """Answers before the body was read, then throws the rest of it away, within bounds."""

@@ -1,4 +1,4 @@
-"""The hot paths: chat completions and completions on bare ASGI, ahead of every framework.
+"""The hot paths: chat completions, completions and native requests on bare ASGI, ahead of every framework.
 
 Here is all that happens for each request and for each frame of a stream; a microsecond more a frame is a percent of a
 core at ten thousand frames a second. What a frame looks like is the answer's business (`openai.chat_answer`,
@@ -10,17 +10,15 @@ Slow readers: `send` waits for room in the socket, so `Flight.next` is not calle
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from omnipipe.gateway.exchange import Exchange
 from omnipipe.gateway.openai.answer import ChoiceWriter, Tally, WriterT
-from omnipipe.gateway.openai.order import Order, TextBody
-from omnipipe.gateway.post import PostRoute, count_tokens
+from omnipipe.gateway.openai.order import Order
+from omnipipe.gateway.post import BodyT, PostRoute, count_tokens
 from omnipipe.observe.metrics import RouteMetrics
 
 __all__ = ["HotRoute"]
-
-BodyT = TypeVar("BodyT", bound=TextBody)
 
 
 class HotRoute(PostRoute[BodyT, Order[Any]], Generic[BodyT, WriterT]):
@@ -36,6 +34,7 @@ class HotRoute(PostRoute[BodyT, Order[Any]], Generic[BodyT, WriterT]):
         else:
             await _all(pump, writers)
         if stream is None:
+            await answer.settle(writers)
             await exchange.answer(200, answer.whole(writers))
         else:
             await exchange.close_stream(stream.held + answer.ending(writers))
@@ -74,6 +73,7 @@ class _Stream:
         self._requests = order.requests
         self._coordinator = order.served.coordinator
         self._exchange = exchange
+        self._kind = order.kind
         self._metrics = metrics
         self._began = time.perf_counter()
         self._opening = asyncio.Lock()
@@ -109,7 +109,7 @@ class _Stream:
         """Once, by whichever choice is first; the others wait until the head is out."""
         async with self._opening:
             if not self._opened:
-                await self._exchange.open_stream()
+                await self._exchange.open_stream(self._kind)
                 self._opened = True
 
 

@@ -3,22 +3,15 @@
 Their schemas come from the very structs that decode the bodies, so the document and the validation cannot differ.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from omnipipe.gateway.bare_routes import BARE, Answering, Asking, Framed, struct_types
 from omnipipe.gateway.edge import OPEN_PATHS
 from omnipipe.gateway.errors import ErrorEnvelope
-from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
-from omnipipe.gateway.openai.chat_shapes import ChatCompletion, ChatCompletionChunk
-from omnipipe.gateway.openai.completion_answer import Completion, CompletionChunk
-from omnipipe.gateway.openai.completion_request import CompletionRequest
-from omnipipe.gateway.openai.embedding import EmbeddingList
-from omnipipe.gateway.openai.embedding_request import EmbeddingRequest
-from omnipipe.gateway.openai.tokens import DetokenizeBody, DetokenizeResponse, TokenizeBody, TokenizeResponse
 
 __all__ = ["describe"]
 
@@ -26,69 +19,7 @@ Json = dict[str, Any]
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class _Hot:
-    """A path that the framework does not know."""
-
-    operation_id: str
-    summary: str
-    tag: str
-    body: type
-    answer: type
-    chunk: type | None
-    """None: never a stream."""
-    example: Json
-
-
-_HOT = {
-    "/v1/chat/completions": _Hot(
-        "createChatCompletion",
-        "Answer a conversation",
-        "chat",
-        ChatCompletionRequest,
-        ChatCompletion,
-        ChatCompletionChunk,
-        {"messages": [{"role": "user", "content": "Say this is a test."}]},
-    ),
-    "/v1/completions": _Hot(
-        "createCompletion",
-        "Continue a text",
-        "completions",
-        CompletionRequest,
-        Completion,
-        CompletionChunk,
-        {"prompt": "Say this is a test."},
-    ),
-    "/v1/embeddings": _Hot(
-        "createEmbedding",
-        "Make vectors of texts",
-        "embeddings",
-        EmbeddingRequest,
-        EmbeddingList,
-        None,
-        {"input": ["Say this is a test."]},
-    ),
-    "/tokenize": _Hot(
-        "tokenize",
-        "Show a text or a chat as the model's tokens",
-        "tokens",
-        TokenizeBody,
-        TokenizeResponse,
-        None,
-        {"prompt": "Say this is a test."},
-    ),
-    "/detokenize": _Hot(
-        "detokenize",
-        "Show the text that tokens stand for",
-        "tokens",
-        DetokenizeBody,
-        DetokenizeResponse,
-        None,
-        {"tokens": [1, 2, 3]},
-    ),
-}
+_BYTES: Json = {"type": "string", "format": "binary"}
 
 
 def describe(app: FastAPI, *, version: str, model: str, needs_key: bool) -> Json:
@@ -99,12 +30,19 @@ def describe(app: FastAPI, *, version: str, model: str, needs_key: bool) -> Json
         routes=app.routes,
         description="Any-to-any models as pipelines of stages, in the shapes of the OpenAI API.",
     )
-    types = [ErrorEnvelope, *(kind for hot in _HOT.values() for kind in (hot.body, hot.answer, hot.chunk) if kind)]
-    _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
+    _, schemas = msgspec.json.schema_components([ErrorEnvelope, *struct_types()], ref_template=_REF)
     own = {name: schema for name, schema in document["components"]["schemas"].items() if name not in _FRAMEWORK_ERRORS}
     document["components"]["schemas"] = own | schemas
-    for path, hot in _HOT.items():
-        document["paths"][path] = {"post": _operation(hot, model)}
+    for path, route in BARE.items():
+        document["paths"][path] = {
+            "post": {
+                "tags": [route.tag],
+                "summary": route.summary,
+                "operationId": route.operation_id,
+                "requestBody": {"required": True, "content": {kind: _asked(ask, model) for kind, ask in route.asks}},
+                "responses": {"200": _answered(route.description, route.answers)},
+            }
+        }
     for path, item in document["paths"].items():
         for operation in item.values():
             _add_errors(operation)
@@ -119,34 +57,31 @@ _FRAMEWORK_ERRORS = frozenset({"HTTPValidationError", "ValidationError"})
 """The framework's own error shapes, which are never sent here."""
 
 
-def _operation(hot: _Hot, model: str) -> Json:
-    whole = {"model": model, **hot.example}
+def _asked(ask: Asking, model: str) -> Json:
+    schema = ask.body if isinstance(ask.body, dict) else _ref(ask.body)
+    whole = {"model": model, **ask.example}
     examples: Json = {"whole": {"value": whole}}
-    content: Json = {_JSON: {"schema": _ref(hot.answer)}}
-    description = "The answer."
-    if hot.chunk is not None:
-        streamed = {**whole, "stream": True, "stream_options": {"include_usage": True}}
-        examples["streamed"] = {"value": streamed}
-        content["text/event-stream"] = {"schema": _event(hot.chunk)}
-        description = "The answer; with `stream`, as server-sent events that end with `data: [DONE]`."
-    return {
-        "tags": [hot.tag],
-        "summary": hot.summary,
-        "operationId": hot.operation_id,
-        "requestBody": {"required": True, "content": {_JSON: {"schema": _ref(hot.body), "examples": examples}}},
-        "responses": {"200": {"description": description, "content": content}},
-    }
+    if ask.streamed:
+        examples["streamed"] = {"value": {**whole, **ask.streamed}}
+    return {"schema": schema, "examples": examples}
 
 
-def _event(chunk: type) -> Json:
-    """Each event: a frame of the answer, an error that ends it, or the end."""
-    payload = {"anyOf": [_ref(chunk), _ref(ErrorEnvelope)]}
-    frame = {"type": "string", "contentMediaType": _JSON, "contentSchema": payload}
-    return {
-        "type": "object",
-        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, frame]}},
-        "required": ["data"],
-    }
+def _answered(description: str, answers: tuple[Answering, ...]) -> Json:
+    content: Json = {}
+    for answer in answers:
+        schema = _framed(answer.body) if isinstance(answer.body, Framed) else _any_of(answer.body) or _BYTES
+        content[answer.content_type] = {"schema": schema}
+    return {"description": description, "content": content}
+
+
+def _framed(stream: Framed) -> Json:
+    """Each frame of a stream: a part of the answer, an error that ends it, or the end."""
+    if not stream.events:
+        return _any_of(stream.frames)
+    payload = _any_of((*stream.frames, ErrorEnvelope))
+    frame: Json = {"type": "string", "contentMediaType": _JSON, "contentSchema": payload}
+    data = {"anyOf": [{"const": "[DONE]"}, frame]} if stream.done else frame
+    return {"type": "object", "properties": {"data": data}, "required": ["data"]}
 
 
 def _add_errors(operation: Json) -> None:
@@ -154,6 +89,11 @@ def _add_errors(operation: Json) -> None:
     responses.pop("422", None)
     for status, text in (("4XX", "What was wrong with the request."), ("5XX", "What went wrong here.")):
         responses[status] = {"description": text, "content": {_JSON: {"schema": _ref(ErrorEnvelope)}}}
+
+
+def _any_of(kinds: tuple[type, ...]) -> Json:
+    refs = [_ref(kind) for kind in kinds]
+    return {"anyOf": refs} if len(refs) > 1 else refs[0] if refs else {}
 
 
 def _ref(kind: type) -> Json:

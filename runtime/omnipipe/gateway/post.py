@@ -12,7 +12,7 @@ from omnipipe.gateway.body import read_body
 from omnipipe.gateway.departure import Departure
 from omnipipe.gateway.exchange import Exchange
 from omnipipe.gateway.openai.answer import Counted
-from omnipipe.gateway.openai.order import CallerBody, Limits
+from omnipipe.gateway.openai.order import CallerBody, Draft, Limits
 from omnipipe.gateway.openai.parse import BodyParser
 from omnipipe.gateway.openai.refusals import invalid
 from omnipipe.gateway.request_ids import sane_request_id
@@ -25,32 +25,31 @@ __all__ = ["BodyT", "PostRoute", "count_tokens"]
 BodyT = TypeVar("BodyT", bound=CallerBody)
 OrderT = TypeVar("OrderT")
 
-MakeOrder = Callable[[BodyT, Served, str, int, Limits], OrderT]
+MakeOrder = Callable[[BodyT, Served, str, int, Limits], OrderT | Draft[OrderT]]
 
 
 class PostRoute(ABC, Generic[BodyT, OrderT]):
     def __init__(
         self,
         path: str,
-        body: type[BodyT],
+        body: type[BodyT] | None,
         order: MakeOrder[BodyT, OrderT],
         models: ModelTable,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
     ) -> None:
-        """`body`: a struct, or a union of structs."""
+        """`body`: a struct, or a union of structs; None for a route that reads its bodies in a way of its own."""
         self.path = path
-        self._parse = BodyParser(body)
+        self._parse = None if body is None else BodyParser(body)
         self._order = order
         self._models = models
         self._metrics = metrics
-        self._max_body_bytes = settings.max_body_bytes
-        self._body_timeout_s = settings.body_timeout_s
+        self.max_body_bytes = settings.max_body_bytes
+        self.body_timeout_s = settings.body_timeout_s
         self._limits = Limits(settings.max_choices, events=settings.events_dir is not None)
 
     async def __call__(self, exchange: Exchange) -> None:
-        data = await read_body(exchange, limit=self._max_body_bytes, timeout_s=self._body_timeout_s)
-        body = self._parse(data)
+        body = await self.read(exchange)
         if body.request_id is not None:
             exchange.request_id = _checked_request_id(body.request_id)
         served = self._models.find(body.model)
@@ -60,9 +59,16 @@ class PostRoute(ABC, Generic[BodyT, OrderT]):
         metrics.in_flight.inc()
         try:
             with Departure(exchange):
+                if isinstance(order, Draft):
+                    order = order.finish(await served.resolver.resolve(order.prompt))
                 await self.answer(exchange, order, metrics)
         finally:
             metrics.in_flight.dec()
+
+    async def read(self, exchange: Exchange) -> BodyT:
+        assert self._parse is not None, "a route without a body's type reads for itself"
+        data = await read_body(exchange, limit=self.max_body_bytes, timeout_s=self.body_timeout_s)
+        return self._parse(data)
 
     @abstractmethod
     async def answer(self, exchange: Exchange, order: OrderT, metrics: RouteMetrics) -> None: ...

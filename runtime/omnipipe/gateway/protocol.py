@@ -90,6 +90,10 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
             return True
 
+        def cut(self) -> None:
+            self.cycle.disconnected = True  # or uvicorn would miss the end of the answer, and say so
+            self.transport.close()  # without the last chunk, which is what the end would be
+
         def send_400_response(self, msg: str) -> None:
             self._refuse(RequestError(ErrorKind.INVALID, msg))
 

@@ -69,7 +69,8 @@ class Problem(BaseModel):
 
 
 class HealthReport(BaseModel):
-    status: Literal["ready", "not_ready", "draining"]
+    status: Literal["healthy", "unhealthy", "draining"]
+    """The words that clients of other servers of omni models look for."""
     pipelines: list[PipelineReport]
 
 
@@ -139,13 +140,13 @@ def _add_health(router: APIRouter, models: ModelTable, leaving: Leaving) -> None
         pipelines = [_report(served, health) for served, health in found]
         everything = pipelines + departing()
         if pipelines and all(report.ready for report in pipelines):
-            return HealthReport(status="ready", pipelines=everything)
+            return HealthReport(status="healthy", pipelines=everything)
         draining = any(report.draining for report in everything)
         row = STATUS[ErrorKind.UNAVAILABLE]
         response.status_code = row.status
         response.headers["retry-after"] = "1"
         return UnhealthyReport(
-            status="draining" if draining else "not_ready",
+            status="draining" if draining else "unhealthy",
             pipelines=everything,
             error=Problem(message=_unready(found), type=row.type, param=None, code=row.code),
         )

@@ -20,6 +20,7 @@ from omnipipe.coordinator.connection import connect
 from omnipipe.families.registry import find_family, load_requests
 from omnipipe.gateway.access_log import AccessLog
 from omnipipe.gateway.app import create_app
+from omnipipe.gateway.media import MediaResolver
 from omnipipe.gateway.routes import Scrape
 from omnipipe.gateway.served import Leaving, Served
 from omnipipe.gateway.server import GatewayError, Server, open_listener
@@ -139,7 +140,7 @@ async def _served(
             await coordinator.close()
             unloaded(plan)
 
-        yield Served(plan, coordinator, requests, unload)
+        yield Served(plan, coordinator, requests, unload, MediaResolver(plan))
 
 
 class _Drain:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from omnipipe.coordinator.flight import ServedPipeline
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.requests import Requests
+from omnipipe.gateway.media import MediaResolver
 from omnipipe.spec.plan import Plan
 
 __all__ = ["Leaving", "ModelTable", "Served"]
@@ -18,6 +19,10 @@ class Served:
     requests: Requests
     unload: Callable[[], Awaitable[None]] | None = None
     """Lets go of the stages for good, after everything has ended. None: somebody else does."""
+    media: MediaResolver | None = None
+    """None: the one that the plan asks for."""
+    resolver: MediaResolver = field(init=False)
+    """Brings the media of its requests here."""
     outputs: frozenset[str] = field(init=False)
     """What the pipeline can answer with: `text`, `audio`, ..."""
     name: str = field(init=False)
@@ -27,6 +32,7 @@ class Served:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.plan.gateway.served_names[0])
+        object.__setattr__(self, "resolver", self.media or MediaResolver(self.plan))
         object.__setattr__(self, "outputs", frozenset(output.name for output in self.plan.outputs))
         object.__setattr__(self, "stage_types", {stage.name: stage.type or stage.name for stage in self.plan.stages})
 

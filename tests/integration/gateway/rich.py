@@ -13,6 +13,7 @@ from omnipipe.families.requests import (
     DetokenizeRequest,
     EmbedRequest,
     Entry,
+    MediaKind,
     TextRequest,
     TokenizeRequest,
 )
@@ -31,6 +32,7 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "cached_tokens": 4, "reason
 class RichRequests:
     capabilities: frozenset[Capability] = frozenset({"chat", "completion", "embed", "tokenize"})
     options = CHAT_FIELDS.options | COMPLETION_FIELDS.options | {"n", "echo"}
+    media: frozenset[MediaKind] = frozenset()
     voices: frozenset[str] = frozenset()
     audio_formats: frozenset[str] = frozenset()
     sample_rate_hz = 0
@@ -88,7 +90,9 @@ def _text(asked: Mapping[str, Value]) -> Script:
     elif options.get("response_format", {}).get("type") == "json_schema":
         text = json.dumps(PERSON)
         values += [text[:7], text[7:]]
-    elif options.get("logprobs") not in (None, False):
+    elif (
+        options.get("logprobs") is not None and options["logprobs"] is not False
+    ):  # 0 is of a completion, and means yes
         values += [{"content": text, "logprobs": [_likely(text)]} for text in ("Hé", "llo")]
     else:
         values += ["Hello ", {"content": "there"}]

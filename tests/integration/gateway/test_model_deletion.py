@@ -52,7 +52,7 @@ async def test_a_deleted_model_is_gone_under_all_its_names_and_others_stay() -> 
         async with fetching(running) as raw:
             assert (await raw.get("/readyz")).status_code == 200
             report = (await raw.get("/health")).json()
-            assert (report["status"], [each["pipeline"] for each in report["pipelines"]]) == ("ready", ["b"])
+            assert (report["status"], [each["pipeline"] for each in report["pipelines"]]) == ("healthy", ["b"])
 
 
 async def test_what_runs_finishes_first_and_is_not_in_the_others_way() -> None:
@@ -68,7 +68,7 @@ async def test_what_runs_finishes_first_and_is_not_in_the_others_way() -> None:
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
         report = (await raw.get("/health")).json()
         shown = {each["pipeline"]: (each["draining"], each["in_flight"]) for each in report["pipelines"]}
-        assert (report["status"], shown) == ("ready", {"a": (True, 1), "b": (False, 0)})
+        assert (report["status"], shown) == ("healthy", {"a": (True, 1), "b": (False, 0)})
         assert (await raw.get("/readyz")).status_code == 200
         assert not deletion.done()
         gate.set()
@@ -99,7 +99,7 @@ async def test_the_last_model_takes_readiness_with_it() -> None:
         assert unready.status_code == 503
         assert unready.json()["error"]["message"] == "Not ready: every model that was served here has been deleted."
         report = (await raw.get("/health")).json()
-        assert (report["status"], report["pipelines"]) == ("not_ready", [])
+        assert (report["status"], report["pipelines"]) == ("unhealthy", [])
         assert (await raw.get("/livez")).status_code == 200
         assert (await raw.get("/v1/models")).json()["data"] == []
         assert (await raw.post("/tokenize", json={"prompt": "x"})).status_code == 400

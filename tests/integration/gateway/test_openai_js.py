@@ -33,7 +33,7 @@ NAMES = {
 
 
 def script(request: OmniRequest) -> Script:
-    text = text_script(["Hello ", "wörld"])
+    text = text_script(["Hello ", "wörld"]) if "text" in request.outputs else []
     if "audio" not in request.outputs:
         return text
     return [*text, Piece("audio", b"\1\0\2\0", False, None), Piece("audio", b"\3\0", True, {})]
@@ -133,3 +133,10 @@ def check_audio(seen: dict[str, Any]) -> None:
     assert seen["audio"]["data"] == sound
     assert seen["audio"]["transcript"] == "Hello wörld"
     assert seen["audioStream"] == {"data": sound, "transcript": "Hello wörld"}
+    assert base64.b64decode(seen["audioFile"]).startswith(b"fLaC")
+    assert seen["speech"]["type"] == "audio/wav"
+    file = base64.b64decode(seen["speech"]["data"])
+    assert (file[:4], file[44:]) == (b"RIFF", base64.b64decode(sound))
+    *deltas, done = seen["speechEvents"]
+    assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == file
+    assert (done["type"], done["usage"]) == ("speech.audio.done", None)

@@ -119,5 +119,5 @@ async def test_all_is_back(served: Served, tmp_path: Path) -> None:
     """After all of the above, and so last."""
     with served.client() as client:
         report = client.get("../health", cast_to=object)
-    assert isinstance(report, dict) and report["status"] == "ready"
+    assert isinstance(report, dict) and report["status"] == "healthy"
     eventually(lambda: served.ask("hello") == "hello", "an answer")

@@ -52,7 +52,7 @@ def test_the_declared_voices_and_formats() -> None:
     requests = EchoRequests()
 
     assert {"alloy", "cello"} <= requests.voices
-    assert requests.audio_formats == {"wav", "pcm16"}
+    assert requests.audio_formats == {"wav", "pcm16", "mp3", "flac", "opus", "aac"}
     assert requests.sample_rate_hz == 24_000
     assert requests.options == {"max_tokens", "max_completion_tokens", "stop"}
 

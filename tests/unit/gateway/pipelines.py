@@ -10,6 +10,7 @@ from omnipipe.families.requests import (
     DetokenizeRequest,
     EmbedRequest,
     Entry,
+    MediaKind,
     Requests,
     TextRequest,
     TokenizeRequest,
@@ -32,6 +33,7 @@ class SamplingRequests:
     options = frozenset(
         {"temperature", "top_p", "seed", "n", "stop", "max_tokens", "logit_bias", "response_format", "logprobs"}
     )
+    media: frozenset[MediaKind] = frozenset({"image", "audio", "video"})
     voices = frozenset({"alloy"})
     audio_formats = frozenset({"wav", "pcm16", "mp3"})
     sample_rate_hz = 24_000

@@ -1,5 +1,6 @@
 """What answers look like, judged by the SDK's own types: whole and streamed, text and sound, one choice and several."""
 
+import asyncio
 import base64
 import json
 import wave
@@ -55,6 +56,7 @@ def whole(answer: Answer[WriterT], pieces: Sequence[Piece], choices: int = 1) ->
     writers = [answer.writer(index) for index in range(choices)]
     for writer in writers:
         writer.keep(pieces)
+    asyncio.run(answer.settle(writers))
     return json.loads(answer.whole(writers))
 
 
@@ -121,6 +123,11 @@ def sounds() -> list[Piece]:
 
 
 PCM = np.array([0, 16384, -16384, 0, 16384, -16384, 0, 32767, -32767], np.int16).tobytes()
+
+
+def test_a_spoken_chat_comes_in_any_format() -> None:
+    answer = whole(speaking("flac"), [*words("Hi"), *sounds()])
+    assert base64.b64decode(answer["choices"][0]["message"]["audio"]["data"]).startswith(b"fLaC")
 
 
 @pytest.mark.parametrize("format", ["wav", "pcm16"])

@@ -15,7 +15,7 @@ from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
 from omnipipe.gateway.openai.completion import completion_order
 from omnipipe.gateway.openai.completion_answer import CompletionWriter
 from omnipipe.gateway.openai.completion_request import CompletionRequest
-from omnipipe.gateway.openai.order import Limits, Order
+from omnipipe.gateway.openai.order import Draft, Limits, Order
 from omnipipe.gateway.openai.parse import BodyParser
 from omnipipe.gateway.served import ModelTable, Served
 
@@ -35,7 +35,8 @@ class Listening(SamplingRequests):
 
 def chat(target: Served, limits: Limits = LIMITS, **fields: Any) -> Order[ChatWriter]:
     body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], **fields}
-    return chat_order(BodyParser(ChatCompletionRequest)(msgspec.json.encode(body)), target, "req", 0, limits)
+    made = chat_order(BodyParser(ChatCompletionRequest)(msgspec.json.encode(body)), target, "req", 0, limits)
+    return made.finish(made.prompt) if isinstance(made, Draft) else made
 
 
 def completion(target: Served, **fields: Any) -> Order[CompletionWriter]:
@@ -63,6 +64,7 @@ def test_content_is_a_text_or_parts() -> None:
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
         {"type": "input_audio", "input_audio": {"data": PNG, "format": "wav"}},
         {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}},
+        {"type": "audio_url", "audio_url": {"url": "file:///a.wav"}},
         {"type": "text", "text": "well?"},
     ]
     system, user = messages_of(
@@ -71,12 +73,72 @@ def test_content_is_a_text_or_parts() -> None:
     assert system == Message("system", (Part("text", text="be kind"),), "boss")
     assert user.parts == (
         Part("text", text="look"),
-        Part("image", data=b"\x89PNG", format="png"),
-        Part("image", url="https://example.com/a.png"),
-        Part("audio", data=b"\x89PNG", format="wav"),
-        Part("video", url="https://example.com/a.mp4"),
+        Part("image", url=f"data:image/png;base64,{PNG}", path="messages[1].content[1].image_url.url"),
+        Part("image", url="https://example.com/a.png", path="messages[1].content[2].image_url.url"),
+        Part("audio", data=b"\x89PNG", format="wav", path="messages[1].content[3].input_audio.data"),
+        Part("video", url="https://example.com/a.mp4", path="messages[1].content[4].video_url.url"),
+        Part("audio", url="file:///a.wav", path="messages[1].content[5].audio_url.url"),
         Part("text", text="well?"),
     )
+
+
+def test_media_wait_to_be_brought_and_text_does_not() -> None:
+    body = {"model": "echo", "messages": [{"role": "user", "content": "look"}]}
+    family = Listening()
+    parse = BodyParser(ChatCompletionRequest)
+    target = served(requests=family)
+    assert isinstance(chat_order(parse(msgspec.json.encode(body)), target, "req", 0, LIMITS), Order)
+    made = chat_order(parse(msgspec.json.encode({**body, "images": [PNG]})), target, "req", 0, LIMITS)
+    assert isinstance(made, Draft)
+    assert len(family.heard) == 1
+
+
+def test_media_beside_the_messages_go_before_what_the_last_user_said() -> None:
+    family = Listening()
+    messages = [
+        {"role": "user", "content": "first"},
+        {"role": "user", "content": "second"},
+        {"role": "assistant", "content": "well"},
+    ]
+    chat(served(requests=family), messages=messages, images=["https://a/b.png"], audios=[PNG], videos=["data:,x"])
+    assert family.heard[0].messages[1].parts == (
+        Part("image", url="https://a/b.png", path="images[0]"),
+        Part("audio", data=b"\x89PNG", path="audios[0]"),
+        Part("video", url="data:,x", path="videos[0]"),
+        Part("text", text="second"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"images": ["/etc/passwd"]}, "images[0]"),
+        ({"audios": ["https://a/b.wav", "!"]}, "audios[1]"),
+        ({"images": [PNG], "messages": [{"role": "system", "content": "x"}]}, "messages"),
+        ({"stage_sampling": {"nobody": {}}}, "stage_sampling.nobody"),
+        ({"stage_sampling": {"compose": {"temperature": 9}}}, "stage_sampling.temperature"),
+    ],
+)
+def test_extensions_for_media_and_stages_are_given_rightly(fields: dict[str, Any], param: str) -> None:
+    class Able(Listening):
+        options = SamplingRequests.options | {"stage_sampling"}
+
+    assert refused(chat, served(requests=Able()), **fields).param == param
+
+
+def test_media_and_stage_options_are_refused_by_name_where_they_mean_nothing() -> None:
+    for field, value in (("images", [PNG]), ("video_fps", 2), ("talker_top_k", 5), ("stage_sampling", {"compose": {}})):
+        assert refused(chat, served(), **{field: value}).param == field
+
+
+def test_stage_sampling_reaches_the_family_by_the_stages_type() -> None:
+    class Able(Listening):
+        options = frozenset({"stage_sampling"})
+
+    family = Able()
+    asked = {"writer": {"temperature": 0.5, "seed": 3}}
+    chat(served(requests=family, stages={"writer": "compose"}), stage_sampling=asked)
+    assert family.heard[0].options == {"stage_sampling": {"compose": {"temperature": 0.5, "seed": 3}}}
 
 
 def test_what_an_assistant_refused_is_part_of_what_was_said() -> None:
@@ -91,11 +153,7 @@ def test_what_an_assistant_refused_is_part_of_what_was_said() -> None:
 @pytest.mark.parametrize(
     ("message", "param"),
     [
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]},
-         "messages[0].content[0].image_url.url"),
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,!!"}}]},
-         "messages[0].content[0].image_url.url"),
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"data:audio/wav;base64,{PNG}"}}]},
+        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "/etc/passwd"}}]},
          "messages[0].content[0].image_url.url"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/b", "detail": "high"}}]},
          "messages[0].content[0].image_url.detail"),
@@ -134,16 +192,22 @@ def test_text_alone_is_the_default_and_audio_brings_its_transcript() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"modalities": ["text", "audio"]}, "audio"),
         ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
         ({"modalities": ["audio"], "audio": {"voice": "nobody", "format": "wav"}}, "audio.voice"),
         ({"modalities": ["audio"], "audio": {"voice": {"id": "v"}, "format": "wav"}}, "audio.voice"),
-        ({"modalities": ["audio"], "audio": {"voice": "alloy", "format": "mp3"}}, "audio.format"),
+        ({"modalities": ["audio"], "audio": {"voice": "alloy", "format": "flac"}}, "audio.format"),
         ({"modalities": ["audio"], "audio": {"voice": "alloy", "format": "wav"}, "stream": True}, "audio.format"),
     ],
 )
 def test_audio_is_asked_for_rightly(fields: dict[str, Any], param: str) -> None:
     assert refused(chat, served(requests=Listening()), **fields).param == param
+
+
+def test_a_voice_and_a_format_need_not_be_chosen() -> None:
+    family = Listening()
+    for asked in (None, {}, {"voice": "default"}, {"voice": "alloy"}):
+        chat(served(requests=family), modalities=["text", "audio"], audio=asked)
+    assert [heard.audio and heard.audio.voice for heard in family.heard] == [None, None, None, "alloy"]
 
 
 def test_a_modality_that_the_pipeline_lacks_is_named() -> None:

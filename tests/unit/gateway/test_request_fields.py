@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from openai.types import completion_create_params
+from openai.types.audio import speech_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from tests.unit.gateway.pipelines import LIMITS, EverythingRequests, SamplingRequests, served
 
@@ -14,13 +15,32 @@ from omnipipe.gateway.openai.chat import chat_order
 from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
 from omnipipe.gateway.openai.completion import completion_order
 from omnipipe.gateway.openai.completion_request import CompletionRequest
+from omnipipe.gateway.openai.order import Draft
 from omnipipe.gateway.openai.parse import BodyParser
+from omnipipe.gateway.openai.speech_request import SpeechBody
 from omnipipe.gateway.served import Served
 
 OURS = {"request_id", "timeout", "stage_params", "events"}
 SAMPLING = {"top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "response_format"}
 GUIDED = {"guided_json", "guided_regex", "guided_choice", "guided_grammar"}
-OTHERS = OURS | SAMPLING | GUIDED | {"chat_template_kwargs"}
+STAGES = {
+    f"{stage}_{name}"
+    for stage in ("thinker", "talker")
+    for name in ("do_sample", "temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens", "seed")
+} | {"thinker_min_p", "stage_sampling"}
+MEDIA = {
+    "images",
+    "audios",
+    "videos",
+    "min_pixels",
+    "max_pixels",
+    "use_audio_in_video",
+    "video_fps",
+    "video_max_frames",
+}
+MEDIA |= {"video_min_pixels", "video_max_pixels", "video_total_pixels"}
+SPEECH = {"stream", "language", "temperature", "top_p", "seed", "max_new_tokens"}
+OTHERS = OURS | SAMPLING | GUIDED | STAGES | MEDIA | {"chat_template_kwargs"}
 """Extensions, ours and those that other servers have in common. (A chat's response_format is OpenAI's own.)"""
 
 CHAT = BodyParser(ChatCompletionRequest)
@@ -30,6 +50,7 @@ COMPLETION = BodyParser(CompletionRequest)
 def chat(target: Served | None = None, **fields: Any) -> OmniRequest:
     body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], **fields}
     order = chat_order(CHAT(msgspec.json.encode(body)), target or served(), "req", 0, LIMITS)
+    assert not isinstance(order, Draft)
     assert len(order.requests) == 1
     return order.requests[0]
 
@@ -51,6 +72,13 @@ def test_every_field_of_the_installed_sdk_is_known(ours: type, theirs: Any) -> N
     official = set(theirs.__required_keys__ | theirs.__optional_keys__)
     assert official <= known
     assert known - official <= OTHERS
+
+
+def test_every_field_of_the_sdks_speech_is_known() -> None:
+    known = {field.name for field in msgspec.structs.fields(SpeechBody)}
+    official = speech_create_params.SpeechCreateParams
+    assert set(official.__required_keys__ | official.__optional_keys__) <= known
+    assert known - set(official.__required_keys__ | official.__optional_keys__) <= OTHERS | SPEECH
 
 
 @pytest.mark.parametrize(
@@ -189,6 +217,14 @@ def test_what_the_family_honours_reaches_it_under_the_clients_name() -> None:
         ("guided_choice", ["a", "b"]),
         ("guided_grammar", "root ::= x"),
         ("chat_template_kwargs", {"enable_thinking": False}),
+        ("video_fps", 2.0),
+        ("video_max_frames", 8),
+        ("max_pixels", 1024),
+        ("use_audio_in_video", True),
+        ("thinker_temperature", 0.5),
+        ("talker_top_k", 50),
+        ("talker_do_sample", False),
+        ("stage_sampling", {"compose": {"top_k": 3}}),
     ],
 )
 def test_each_field_that_a_model_honours_reaches_it_as_the_client_wrote_it(field: str, value: Any) -> None:
@@ -199,6 +235,7 @@ def test_n_is_the_gateways_own_business() -> None:
     family = EverythingRequests()
     body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], "n": 3}
     order = chat_order(CHAT(msgspec.json.encode(body)), served(requests=family), "req", 0, LIMITS)
+    assert not isinstance(order, Draft)
     assert len(order.requests) == 3
     assert all(request.value["options"] == {} for request in order.requests)
 

@@ -7,7 +7,7 @@ from omnipipe.families.echo.graph import FAMILY
 from omnipipe.families.echo.knobs import check_knobs
 from omnipipe.families.echo.text import count_words
 from omnipipe.families.echo.tones import SAMPLE_RATE_HZ, VOICES
-from omnipipe.families.requests import Capability, Entry, Message, TextRequest
+from omnipipe.families.requests import Capability, Entry, MediaKind, Message, SpeechRequest, TextRequest
 from omnipipe.spec.suggest import listed, meant
 from omnipipe.wire.value import Value
 
@@ -19,11 +19,15 @@ _DEFAULT_VOICE = "alloy"
 class EchoRequests:
     """`families.requests.Requests` of the echo family. A token is a word."""
 
-    capabilities: frozenset[Capability] = frozenset({"chat", "completion"})
+    capabilities: frozenset[Capability] = frozenset({"chat", "completion", "speech"})
     options: frozenset[str] = frozenset({"max_tokens", "max_completion_tokens", "stop"})
+    media: frozenset[MediaKind] = frozenset()
     voices: frozenset[str] = frozenset(VOICES)
-    audio_formats: frozenset[str] = frozenset({"wav", "pcm16"})
+    audio_formats: frozenset[str] = frozenset({"wav", "pcm16", "mp3", "flac", "opus", "aac"})
     sample_rate_hz: int = SAMPLE_RATE_HZ
+    speech_options: frozenset[str] = frozenset()
+    speech_chars: int = 400
+    """Any number would do; this one lets a few sentences show how longer texts are cut."""
 
     def entry(self, request: TextRequest) -> Entry:
         texts = [_text(message, f"messages[{index}]") for index, message in enumerate(request.messages)]
@@ -40,6 +44,16 @@ class EchoRequests:
             "stop": _stop(request.options.get("stop")),
             "voice": _voice(request),
             "prompt_tokens": sum(map(count_words, texts)),
+        }
+        return Entry(value, frozenset({"text"}))
+
+    def entry_speech(self, request: SpeechRequest) -> Entry:
+        value: dict[str, Value] = {
+            "text": request.input,
+            "max_tokens": None,
+            "stop": [],
+            "voice": _DEFAULT_VOICE if request.voice is None else request.voice,
+            "prompt_tokens": count_words(request.input),
         }
         return Entry(value, frozenset({"text"}))
 

@@ -173,7 +173,10 @@ class _Sentence:
         if "text" in self._ports:
             emits.append(Emit("text", word, last, self._meta if last else None))
         if "notes" in self._ports:
-            emits.append(Emit("notes", {"word": word[:64], "hz": hz, "voice": self._voice}, last))
+            note: dict[str, Value] = {"word": word[:64], "hz": hz, "voice": self._voice}
+            if last and "text" not in self._ports:
+                note["usage"] = self._meta["usage"]  # which otherwise comes with the text
+            emits.append(Emit("notes", note, last))
         return emits, last
 
 
@@ -209,7 +212,7 @@ class _Tones:
         note = self._notes.popleft()
         samples = tone(note["word"], note["hz"], note["voice"])
         last = self._ended and not self._notes
-        return [_audio(samples, last)], last
+        return [_audio(samples, last, note.get("usage"))], last
 
 
 class _Silence:
@@ -240,6 +243,9 @@ class Synth(_Program):
         return _Silence(knobs.chunks, knobs.chunk_bytes) if knobs.chunks else _Tones()
 
 
-def _audio(samples: bytes, last: bool) -> Emit:
+def _audio(samples: bytes, last: bool, usage: Value = None) -> Emit:
     tensor = Tensor("i16", (len(samples) // 2,), memoryview(samples))
-    return Emit("audio", tensor, last, {"sample_rate_hz": SAMPLE_RATE_HZ, "channels": 1} if last else None)
+    if not last:
+        return Emit("audio", tensor, False, None)
+    meta: dict[str, Value] = {"sample_rate_hz": SAMPLE_RATE_HZ, "channels": 1}
+    return Emit("audio", tensor, True, meta if usage is None else meta | {"usage": usage})

@@ -96,6 +96,9 @@ class Answer(Protocol[WriterT]):
     def ending(self, choices: Sequence[WriterT]) -> bytes:
         """The frames after all choices have ended."""
 
+    async def settle(self, choices: Sequence[WriterT]) -> None:
+        """Before `whole`: what is too much work for the event loop."""
+
     def whole(self, choices: Sequence[WriterT]) -> bytes:
         """The body of an answer in one go."""
 

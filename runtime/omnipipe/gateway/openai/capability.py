@@ -11,6 +11,7 @@ __all__ = ["require"]
 _KINDS: Final[dict[Capability, tuple[str, str]]] = {
     "chat": ("a chat model", "/v1/chat/completions"),
     "completion": ("a completion model", "/v1/completions"),
+    "speech": ("a speech model", "/v1/audio/speech"),
     "embed": ("an embedding model", "/v1/embeddings"),
     "tokenize": ("a model that shows its tokens", "/tokenize"),
 }

@@ -1,26 +1,30 @@
 """POST /v1/chat/completions: from the body to an order."""
 
-from omnipipe.families.requests import AudioOptions, TextRequest
+from collections.abc import Iterator, Mapping
+
+from omnipipe.families.requests import AudioOptions, MediaKind, Part, TextRequest
 from omnipipe.gateway.openai.answer import AUDIO, TEXT
 from omnipipe.gateway.openai.capability import require
 from omnipipe.gateway.openai.chat_answer import ChatAnswer, ChatWriter
-from omnipipe.gateway.openai.chat_request import ChatCompletionRequest, VoiceId
+from omnipipe.gateway.openai.chat_request import AudioParams, ChatCompletionRequest
 from omnipipe.gateway.openai.conflicts import check_chat
 from omnipipe.gateway.openai.fields import CHAT_FIELDS
-from omnipipe.gateway.openai.messages import neutral_messages
-from omnipipe.gateway.openai.order import Limits, Order, check_choices, omni_requests, wants_usage
-from omnipipe.gateway.openai.refusals import invalid, missing
-from omnipipe.gateway.openai.sound import FORMATS
+from omnipipe.gateway.openai.messages import neutral_messages, referred, with_media
+from omnipipe.gateway.openai.order import Draft, Limits, Order, check_choices, omni_requests, wants_usage
+from omnipipe.gateway.openai.refusals import invalid, unsupported
 from omnipipe.gateway.openai.spoken_answer import AudioWriting, SpokenAnswer
+from omnipipe.gateway.openai.voices import checked_voice, voice_name
 from omnipipe.gateway.request_ids import unique
 from omnipipe.gateway.served import Served
+from omnipipe.media.encode import available_formats
+from omnipipe.wire.value import Value
 
-__all__ = ["chat_order"]
+__all__ = ["by_stage_type", "chat_order", "has_media"]
 
 
 def chat_order(
     body: ChatCompletionRequest, served: Served, request_id: str, now_s: int, limits: Limits
-) -> Order[ChatWriter]:
+) -> Order[ChatWriter] | Draft[Order[ChatWriter]]:
     require("chat", served)
     include_usage = wants_usage(body)
     honoured = served.requests.options
@@ -28,12 +32,58 @@ def chat_order(
     check_chat(body, options)
     per_prompt = body.n or 1
     check_choices(per_prompt, served, 1, limits)
+    if "stage_sampling" in options:
+        options["stage_sampling"] = by_stage_type(options["stage_sampling"], served, "stage_sampling")
     outputs = _outputs(body, served)
     audio = _audio(body, served, AUDIO in outputs)
-    prompt = TextRequest("chat", neutral_messages(body.messages, tools="tools" in honoured), outputs, audio, options)
-    requests = omni_requests(body, served, request_id, [prompt], per_prompt, limits)
-    answer = _answer(body, served, now_s, per_prompt, include_usage, audio)
-    return Order(served, requests, answer, bool(body.stream))
+    messages = neutral_messages(body.messages, tools="tools" in honoured, media=served.requests.media)
+    if body.images or body.audios or body.videos:
+        messages = with_media(messages, [*_beside(body, served)])
+    voiced = audio if audio and audio.voice else None
+
+    def order(prompt: TextRequest) -> Order[ChatWriter]:
+        requests = omni_requests(body, served, request_id, [prompt], per_prompt, limits)
+        answer = _answer(body, served, now_s, per_prompt, include_usage, audio)
+        return Order(served, requests, answer, bool(body.stream))
+
+    prompt = TextRequest("chat", messages, outputs, voiced, options)
+    return Draft(prompt, order) if has_media(prompt) else order(prompt)
+
+
+def has_media(prompt: TextRequest) -> bool:
+    for message in prompt.messages:  # a loop, for every request comes through here
+        for part in message.parts:
+            if part.path:
+                return True
+    return False
+
+
+def by_stage_type(given: Mapping[str, Value], served: Served, path: str) -> dict[str, Value]:
+    """What is said of stages by name, as the family has it: by the stage's type."""
+    for stage in given:
+        if stage not in served.stage_types:
+            raise invalid(
+                f"The model `{served.name}` has no stage '{stage}'. It has: {', '.join(served.stage_types)}.",
+                f"{path}.{stage}",
+                "unknown_parameter",
+            )
+    return {served.stage_types[stage]: value for stage, value in given.items()}
+
+
+def _beside(body: ChatCompletionRequest, served: Served) -> Iterator[Part]:
+    """The media that came beside the messages."""
+    kinds: tuple[tuple[str, MediaKind, list[str] | None], ...] = (
+        ("images", "image", body.images),
+        ("audios", "audio", body.audios),
+        ("videos", "video", body.videos),
+    )
+    for field, kind, references in kinds:
+        if references is None:
+            continue
+        if kind not in served.requests.media:
+            raise unsupported(served.name, field, f"It takes no {kind}.")
+        for index, reference in enumerate(references):
+            yield referred(kind, reference, f"{field}[{index}]")
 
 
 def _answer(
@@ -79,24 +129,19 @@ def _outputs(body: ChatCompletionRequest, served: Served) -> frozenset[str]:
 
 
 def _audio(body: ChatCompletionRequest, served: Served, spoken: bool) -> AudioOptions | None:
+    """An empty voice is the family's own choice."""
     if not spoken:
         if body.audio is not None:
             raise invalid("'audio' needs \"audio\" in 'modalities'.", "audio")
         return None
-    if body.audio is None:
-        raise missing("audio", "when audio is among 'modalities'")
-    voice = body.audio.voice
-    if isinstance(voice, VoiceId):
-        raise invalid("Custom voices are not supported: 'audio.voice' must be the name of a voice.", "audio.voice")
-    voices = served.requests.voices
-    if voice not in voices:
-        raise invalid(f"Invalid value for 'audio.voice': the voices are {', '.join(sorted(voices))}.", "audio.voice")
-    formats = served.requests.audio_formats & FORMATS
-    chosen = body.audio.format
+    asked = body.audio or AudioParams()
+    voice = checked_voice(voice_name(asked.voice, "audio.voice"), served, "audio.voice")
+    chosen = asked.format or ("pcm16" if body.stream else "wav")
+    formats = served.requests.audio_formats & available_formats()
     if chosen not in formats:
         raise invalid(
             f"Invalid value for 'audio.format': the formats are {', '.join(sorted(formats))}.", "audio.format"
         )
     if body.stream and chosen != "pcm16":
         raise invalid("'audio.format' must be 'pcm16' when 'stream' is enabled.", "audio.format")
-    return AudioOptions(voice, chosen)
+    return AudioOptions(voice or "", chosen)

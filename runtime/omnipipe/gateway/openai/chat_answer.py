@@ -58,6 +58,9 @@ class ChatAnswer:
             return DONE
         return b'%b],"usage":%b}\n\n%b' % (self._start, encode(self._total(choices)), DONE)
 
+    async def settle(self, choices: Sequence["ChatWriter"]) -> None:
+        """Text is no work."""
+
     def whole(self, choices: Sequence["ChatWriter"]) -> bytes:
         parts = [choice.choice(index) for index, choice in enumerate(choices)]
         usage = self._total(choices)

@@ -8,6 +8,7 @@ from omnipipe.gateway.openai import scalars
 
 __all__ = [
     "AssistantMessage",
+    "AudioPart",
     "ChatMessage",
     "ContentPart",
     "CustomToolCall",
@@ -42,7 +43,7 @@ class RefusalPart(scalars.Body, frozen=True, tag_field="type", tag="refusal"):
 
 class ImageURL(scalars.Body, frozen=True):
     url: str
-    """`https:`, `http:` or a base64 `data:` URL."""
+    """`https:`, `http:` or `data:`; `file:` below the folders that the server's operator allows."""
     detail: Literal["auto", "low", "high", "original"] | None = None
 
 
@@ -62,15 +63,21 @@ class InputAudioPart(scalars.Body, frozen=True, tag_field="type", tag="input_aud
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class VideoURL(scalars.Body, frozen=True):
+class MediaURL(scalars.Body, frozen=True):
     url: str
-    """`https:`, `http:` or a base64 `data:` URL."""
+    """`https:`, `http:` or `data:`; `file:` below the folders that the server's operator allows."""
 
 
 class VideoPart(scalars.Body, frozen=True, tag_field="type", tag="video_url"):
     """Not OpenAI's; the shape that other servers of omni models settled on."""
 
-    video_url: VideoURL
+    video_url: MediaURL
+
+
+class AudioPart(scalars.Body, frozen=True, tag_field="type", tag="audio_url"):
+    """Not OpenAI's either: audio by reference, as M* has it."""
+
+    audio_url: MediaURL
 
 
 class FileRef(scalars.Body, frozen=True):
@@ -84,7 +91,7 @@ class FilePart(scalars.Body, frozen=True, tag_field="type", tag="file"):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-ContentPart = TextPart | ImagePart | InputAudioPart | VideoPart | FilePart
+ContentPart = TextPart | ImagePart | InputAudioPart | VideoPart | AudioPart | FilePart
 _TextParts = Annotated[list[TextPart], Meta(min_length=1)]
 _UserParts = Annotated[list[ContentPart], Meta(min_length=1)]
 _AssistantParts = Annotated[list[TextPart | RefusalPart], Meta(min_length=1)]

@@ -12,7 +12,15 @@ from omnipipe.gateway.openai.chat_messages import ChatMessage, TextPart
 from omnipipe.gateway.openai.response_format import ResponseFormat
 from omnipipe.gateway.openai.tools import Function, FunctionName, Tool, ToolChoice
 
-__all__ = ["AudioParams", "CacheOptions", "ChatCompletionRequest", "StreamOptions", "VoiceId"]
+__all__ = [
+    "AnswerOptions",
+    "AudioParams",
+    "CacheOptions",
+    "ChatCompletionRequest",
+    "StageSampling",
+    "StreamOptions",
+    "VoiceId",
+]
 
 
 class VoiceId(scalars.Body, frozen=True):
@@ -20,8 +28,10 @@ class VoiceId(scalars.Body, frozen=True):
 
 
 class AudioParams(scalars.Body, frozen=True):
-    voice: str | VoiceId
-    format: Literal["wav", "aac", "mp3", "flac", "opus", "pcm16"]
+    voice: str | VoiceId | None = None
+    """`default`, or left out: the model's own choice."""
+    format: Literal["wav", "aac", "mp3", "flac", "opus", "pcm16"] | None = None
+    """Left out: `wav`, in a stream `pcm16`."""
 
 
 class StreamOptions(scalars.Body, frozen=True):
@@ -68,13 +78,19 @@ class WebSearch(scalars.Body, frozen=True):
     user_location: UserLocation | None = None
 
 
-class ChatCompletionRequest(scalars.Body, frozen=True, kw_only=True):
-    model: scalars.ModelName
-    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    modalities: Annotated[list[Literal["text", "audio"]], Meta(min_length=1)] | None = None
-    audio: AudioParams | None = None
+class StageSampling(scalars.Body, frozen=True, kw_only=True):
+    do_sample: bool | None = None
+    temperature: scalars.Temperature | None = None
+    top_p: scalars.TopP | None = None
+    top_k: scalars.TopK | None = None
+    min_p: scalars.MinP | None = None
+    repetition_penalty: scalars.Repetition | None = None
+    seed: scalars.Int64 | None = None
+    max_new_tokens: scalars.MaxTokens | None = None
+
+
+class AnswerOptions(scalars.Body, frozen=True, kw_only=True):
+    """How an answer is made, whatever it is an answer to: what chats and native requests have in common."""
 
     temperature: scalars.Temperature | None = None
     top_p: scalars.TopP | None = None
@@ -85,12 +101,70 @@ class ChatCompletionRequest(scalars.Body, frozen=True, kw_only=True):
     stop: scalars.Stop | None = None
     max_tokens: scalars.MaxTokens | None = None
     max_completion_tokens: scalars.MaxTokens | None = None
-    n: scalars.Choices | None = None
-    logprobs: bool | None = None
-    top_logprobs: scalars.TopLogprobs | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
+
+    top_k: scalars.TopK | None = None
+    min_p: scalars.MinP | None = None
+    repetition_penalty: scalars.Repetition | None = None
+    min_tokens: scalars.MinTokens | None = None
+    ignore_eos: bool | None = None
+    stop_token_ids: scalars.StopTokens | None = None
+    guided_json: scalars.GuidedJson | None = None
+    guided_regex: scalars.GuidedRegex | None = None
+    guided_choice: scalars.GuidedChoice | None = None
+    guided_grammar: scalars.GuidedGrammar | None = None
+    chat_template_kwargs: scalars.TemplateKwargs | None = None
+
+    min_pixels: scalars.Pixels | None = None
+    max_pixels: scalars.Pixels | None = None
+    video_fps: scalars.FramesPerSecond | None = None
+    video_max_frames: scalars.Frames | None = None
+    video_min_pixels: scalars.Pixels | None = None
+    video_max_pixels: scalars.Pixels | None = None
+    video_total_pixels: scalars.Pixels | None = None
+    use_audio_in_video: bool | None = None
+
+    stage_sampling: dict[str, StageSampling] | None = None
+    """Extension: sampling of single stages, by stage name."""
+    thinker_do_sample: bool | None = None
+    thinker_temperature: scalars.Temperature | None = None
+    thinker_top_p: scalars.TopP | None = None
+    thinker_top_k: scalars.TopK | None = None
+    thinker_min_p: scalars.MinP | None = None
+    thinker_repetition_penalty: scalars.Repetition | None = None
+    thinker_max_new_tokens: scalars.MaxTokens | None = None
+    thinker_seed: scalars.Int64 | None = None
+    talker_do_sample: bool | None = None
+    talker_temperature: scalars.Temperature | None = None
+    talker_top_p: scalars.TopP | None = None
+    talker_top_k: scalars.TopK | None = None
+    talker_repetition_penalty: scalars.Repetition | None = None
+    talker_max_new_tokens: scalars.MaxTokens | None = None
+    talker_seed: scalars.Int64 | None = None
+
+    request_id: scalars.RequestId | None = None
+    timeout: scalars.Timeout | None = None
+    stage_params: scalars.StageParams | None = None
+    events: bool | None = None
+    """Extension: record this request's events on every stage."""
+
+
+class ChatCompletionRequest(AnswerOptions, frozen=True, kw_only=True):
+    model: scalars.ModelName
+    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Meta(min_length=1)] | None = None
+    audio: AudioParams | None = None
+    images: scalars.References | None = None
+    audios: scalars.References | None = None
+    videos: scalars.References | None = None
+
+    n: scalars.Choices | None = None
+    logprobs: bool | None = None
+    top_logprobs: scalars.TopLogprobs | None = None
     prediction: Prediction | None = None
     tools: Annotated[list[Tool], Meta(min_length=1, max_length=128)] | None = None
     tool_choice: ToolChoice | None = None
@@ -108,21 +182,3 @@ class ChatCompletionRequest(scalars.Body, frozen=True, kw_only=True):
     prompt_cache_key: str | None = None
     prompt_cache_options: CacheOptions | None = None
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
-
-    top_k: scalars.TopK | None = None
-    min_p: scalars.MinP | None = None
-    repetition_penalty: scalars.Repetition | None = None
-    min_tokens: scalars.MinTokens | None = None
-    ignore_eos: bool | None = None
-    stop_token_ids: scalars.StopTokens | None = None
-    guided_json: scalars.GuidedJson | None = None
-    guided_regex: scalars.GuidedRegex | None = None
-    guided_choice: scalars.GuidedChoice | None = None
-    guided_grammar: scalars.GuidedGrammar | None = None
-    chat_template_kwargs: scalars.TemplateKwargs | None = None
-
-    request_id: scalars.RequestId | None = None
-    timeout: scalars.Timeout | None = None
-    stage_params: scalars.StageParams | None = None
-    events: bool | None = None
-    """Extension: record this request's events on every stage."""

@@ -101,6 +101,9 @@ class CompletionAnswer:
             return DONE
         return b'%b],"usage":%b}\n\n%b' % (self._start, encode(self._total(choices)), DONE)
 
+    async def settle(self, choices: Sequence["CompletionWriter"]) -> None:
+        """Text is no work."""
+
     def whole(self, choices: Sequence["CompletionWriter"]) -> bytes:
         parts = [choice.choice(index) for index, choice in enumerate(self._chosen(choices))]
         usage = self._total(choices)

@@ -8,18 +8,18 @@ The rule for every field a client sets (null counts as not set):
     otherwise                              -> 400 naming it and saying what the model does support
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
-from omnipipe.gateway.openai.chat_request import CacheOptions
+from omnipipe.gateway.openai.chat_request import AnswerOptions, CacheOptions
 from omnipipe.gateway.openai.refusals import unsupported
 from omnipipe.gateway.openai.response_format import TextFormat
 from omnipipe.wire.value import Value
 
-__all__ = ["CHAT_FIELDS", "COMPLETION_FIELDS", "FieldRules"]
+__all__ = ["ANSWER_FIELDS", "CHAT_FIELDS", "COMPLETION_FIELDS", "PROMPT_FIELDS", "SPEECH_FIELDS", "FieldRules"]
 
 
 class _Default:
@@ -39,6 +39,26 @@ def _never(hint: str = "Leave it out.") -> _Default:
     return _Default(lambda value: False, hint)
 
 
+_GROUP: Final = 12
+"""Names looked at in one comparison. Requests set a few fields of many, and most groups have none of them."""
+
+
+class _Group:
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(*names, names[0])  # of one name it is no tuple
+        self.nothing = (None,) * (len(names) + 1)
+
+
+def _given(groups: Sequence[_Group], request: Any) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for group in groups:
+        values = group.values(request)
+        if values != group.nothing:
+            found += [pair for pair in zip(group.names, values, strict=False) if pair[1] is not None]
+    return found
+
+
 class FieldRules:
     """The rules of one request type. `collect` is called for every request: it looks at all fields in one go."""
 
@@ -48,14 +68,13 @@ class FieldRules:
         self.hints = frozenset(hints)
         self._options = fields
         self._hints = hints
-        self._names = (*fields, *hints)
-        self._values = attrgetter(*self._names)
+        names = (*fields, *hints)
+        self._groups = [_Group(names[start : start + _GROUP]) for start in range(0, len(names), _GROUP)]
 
     def collect(self, request: Any, model: str, honoured: frozenset[str]) -> dict[str, Value]:
         """What goes to the family. Raises RequestError for a field that would have no effect."""
         options: dict[str, Value] = {}
-        given = [pair for pair in zip(self._names, self._values(request), strict=True) if pair[1] is not None]
-        for name, value in given:
+        for name, value in _given(self._groups, request):
             if name in self._hints:  # the same for every model
                 rule = self._hints[name]
             elif name in honoured:
@@ -97,10 +116,12 @@ _SAMPLING: Final = {
 }
 """What any text can be asked for, with the value that changes nothing."""
 
+_OF_STAGES_AND_MEDIA: Final = ("thinker_", "talker_", "video_", "min_pixels", "max_pixels")
+
 _ANY_HINT: Final = _Default(lambda value: True, "")
 
-CHAT_FIELDS: Final = FieldRules(
-    fields=_SAMPLING
+_CHAT: Final = (
+    _SAMPLING
     | {
         "max_completion_tokens": _never(),
         "logprobs": _only(False),
@@ -111,7 +132,14 @@ CHAT_FIELDS: Final = FieldRules(
         "tool_choice": _only("none", "auto"),
         "parallel_tool_calls": _only(True, False),
         "chat_template_kwargs": _only({}),
-    },
+        "use_audio_in_video": _only(False),
+        "stage_sampling": _only({}),
+    }
+    | {field: _never() for field in AnswerOptions.__struct_fields__ if field.startswith(_OF_STAGES_AND_MEDIA)}
+)
+
+CHAT_FIELDS: Final = FieldRules(
+    fields=_CHAT,
     hints={
         "functions": _never("It is OpenAI's earlier form of 'tools': use 'tools'."),
         "function_call": _Default(
@@ -136,4 +164,27 @@ CHAT_FIELDS: Final = FieldRules(
 COMPLETION_FIELDS: Final = FieldRules(
     fields=_SAMPLING | {"suffix": _only(""), "logprobs": _never()},
     hints={"user": _ANY_HINT},
+)
+
+ANSWER_FIELDS: Final = FieldRules(
+    fields={name: rule for name, rule in _CHAT.items() if name in AnswerOptions.__struct_fields__}, hints={}
+)
+"""Of requests that are neither chats nor completions to OpenAI."""
+
+PROMPT_FIELDS: Final = FieldRules(
+    fields={
+        name: _SAMPLING[name]
+        for name in (
+            "max_tokens", "temperature", "ignore_eos", "top_p", "top_k", "min_p", "frequency_penalty",
+            "presence_penalty", "repetition_penalty", "seed", "stop", "stop_token_ids", "min_tokens",
+        )
+    }
+    | {"max_nfe": _never(), "max_repetition_run": _never()},
+    hints={"user": _ANY_HINT},
+)  # fmt: skip
+
+SPEECH_FIELDS: Final = FieldRules(
+    fields={name: _SAMPLING[name] for name in ("temperature", "top_p", "top_k", "repetition_penalty", "seed")}
+    | {"instructions": _only(""), "language": _never(), "max_new_tokens": _never()},
+    hints={},
 )

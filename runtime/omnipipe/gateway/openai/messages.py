@@ -1,18 +1,19 @@
 """The messages of a chat, from OpenAI's shapes to the families' neutral ones.
 
-Media that is in the request is decoded here; media elsewhere stays a URL: the gateway fetches nothing. Whether a model
-takes a kind of part is the family's to say; what no family can be told yet is refused here, by its path.
+Media stays as it came, a URL or base64 decoded; `gateway.media` brings it before the family sees it. What the
+model does not take, and what no family can be told yet, is refused here, by its path.
 """
 
 import binascii
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from omnipipe.errors import RequestError
-from omnipipe.families.requests import Message, Part, ToolCall
+from omnipipe.families.requests import MediaKind, Message, Part, ToolCall
 from omnipipe.gateway.openai.chat_messages import (
     AssistantMessage,
+    AudioPart,
     ChatMessage,
     ContentPart,
     CustomToolCall,
@@ -32,26 +33,46 @@ from omnipipe.gateway.openai.chat_messages import (
 from omnipipe.gateway.openai.history import check_history
 from omnipipe.gateway.openai.refusals import invalid, lacking, missing
 
-__all__ = ["neutral_messages"]
-
-_DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/(?P<format>[A-Za-z0-9.+-]{1,64})(?:;[^,;]{1,64})*;base64,")
+__all__ = ["neutral_messages", "referred", "with_media"]
 
 
-def neutral_messages(messages: Sequence[ChatMessage], *, tools: bool) -> tuple[Message, ...]:
-    """`tools`: whether the model can be told of calls and their results at all."""
-    found = tuple([_message(message, index, tools) for index, message in enumerate(messages)])
+_URL = re.compile(r"(?:https?|file|data):", re.IGNORECASE)
+
+
+def neutral_messages(
+    messages: Sequence[ChatMessage], *, tools: bool, media: Collection[MediaKind] = ()
+) -> tuple[Message, ...]:
+    """`tools`: whether the model can be told of calls and their results at all; `media`: the kinds that it takes."""
+    found = tuple([_message(message, index, tools, media) for index, message in enumerate(messages)])
     if tools:
         check_history(found)
     return found
 
 
-def _message(message: ChatMessage, index: int, tools: bool) -> Message:
+def with_media(messages: tuple[Message, ...], parts: Sequence[Part]) -> tuple[Message, ...]:
+    """`parts`, which came beside the messages, at the beginning of the last user message."""
+    for index in range(len(messages) - 1, -1, -1):
+        message = messages[index]
+        if message.role == "user":
+            joined = replace(message, parts=(*parts, *message.parts))
+            return (*messages[:index], joined, *messages[index + 1 :])
+    raise invalid(f"'{parts[0].path}' needs a message of the role 'user' to go with.", "messages")
+
+
+def referred(kind: MediaKind, reference: str, path: str) -> Part:
+    """Media by URL or as bare base64."""
+    if _URL.match(reference):
+        return _by_url(kind, reference, path)
+    return Part(kind, data=_base64(reference, path, "a URL (https:, http:, file: or data:) or base64"), path=path)
+
+
+def _message(message: ChatMessage, index: int, tools: bool, media: Collection[MediaKind]) -> Message:
     if type(message) is UserMessage and type(message.content) is str:  # most of them, at a third of the cost
         return Message("user", (Part("text", message.content),), message.name)
     path = f"messages[{index}]"
     match message:
         case UserMessage():
-            return Message("user", _content(message.content, path), message.name)
+            return Message("user", _content(message.content, path, media), message.name)
         case SystemMessage():
             return Message("system", _content(message.content, path), message.name)
         case DeveloperMessage():
@@ -92,14 +113,16 @@ def _call(call: FunctionToolCall | CustomToolCall, path: str) -> ToolCall:
     return ToolCall(call.id, call.function.name, call.function.arguments)
 
 
-def _content(content: "str | Sequence[ContentPart | RefusalPart]", path: str) -> tuple[Part, ...]:
+def _content(
+    content: "str | Sequence[ContentPart | RefusalPart]", path: str, media: Collection[MediaKind] = ()
+) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Part("text", text=content),)
-    return tuple(_part(part, f"{path}.content[{index}]") for index, part in enumerate(content))
+    return tuple(_part(part, f"{path}.content[{index}]", media) for index, part in enumerate(content))
 
 
-def _part(part: ContentPart | RefusalPart, path: str) -> Part:
-    if not isinstance(part, RefusalPart | VideoPart) and part.prompt_cache_breakpoint is not None:
+def _part(part: ContentPart | RefusalPart, path: str, media: Collection[MediaKind]) -> Part:
+    if not isinstance(part, RefusalPart | VideoPart | AudioPart) and part.prompt_cache_breakpoint is not None:
         raise lacking(f"{path}.prompt_cache_breakpoint", "explicit prompt cache breakpoints")
     match part:
         case TextPart():
@@ -107,34 +130,44 @@ def _part(part: ContentPart | RefusalPart, path: str) -> Part:
         case RefusalPart():
             return Part("text", text=part.refusal)
         case ImagePart():
+            _check_taken("image", media, path)
             if part.image_url.detail not in (None, "auto"):
                 raise lacking(f"{path}.image_url.detail", "a choice of image detail; leave it out or set it to 'auto'")
-            return _media("image", part.image_url.url, f"{path}.image_url.url")
+            return _by_url("image", part.image_url.url, f"{path}.image_url.url")
         case VideoPart():
-            return _media("video", part.video_url.url, f"{path}.video_url.url")
+            _check_taken("video", media, path)
+            return _by_url("video", part.video_url.url, f"{path}.video_url.url")
+        case AudioPart():
+            _check_taken("audio", media, path)
+            return _by_url("audio", part.audio_url.url, f"{path}.audio_url.url")
         case InputAudioPart():
-            data = _base64(part.input_audio.data, f"{path}.input_audio.data")
-            return Part("audio", data=data, format=part.input_audio.format)
+            _check_taken("audio", media, path)
+            where = f"{path}.input_audio.data"
+            data = _base64(part.input_audio.data, where)
+            return Part("audio", data=data, format=part.input_audio.format, path=where)
         case FilePart():
             raise lacking(path, "file parts")
 
 
-def _media(kind: Literal["image", "video"], url: str, path: str) -> Part:
-    if url.startswith(("https://", "http://")):
-        return Part(kind, url=url)
-    found = _DATA_URL.match(url)
-    if found is None:
-        raise invalid(f"'{path}' must be an https:, http: or base64 data: URL.", path)
-    if found["kind"] != kind:
-        raise invalid(f"'{path}' holds {found['kind']}/{found['format']}, which is no {kind}.", path)
-    return Part(kind, data=_base64(url[found.end() :], path), format=found["format"].lower())
+def _check_taken(kind: MediaKind, media: Collection[MediaKind], path: str) -> None:
+    if kind not in media:
+        takes = " and ".join(sorted(media)) or "text alone"
+        raise invalid(
+            f"'{path}' is not supported: this model takes {takes}, not {kind}.", path, "unsupported_parameter"
+        )
 
 
-def _base64(text: str, path: str) -> bytes:
+def _by_url(kind: MediaKind, url: str, path: str) -> Part:
+    if not _URL.match(url):
+        raise invalid(f"'{path}' must be an https:, http:, file: or data: URL.", path)
+    return Part(kind, url=url, path=path)
+
+
+def _base64(text: str, path: str, wanted: str = "valid base64") -> bytes:
     try:
         return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as error:
-        raise invalid(f"'{path}' is not valid base64.", path) from error
+        raise invalid(f"'{path}' is not {wanted}.", path) from error
 
 
 def _without_tools(path: str, what: str) -> RequestError:

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from omnipipe.coordinator.flight import OmniRequest
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.requests import Entry, TextRequest
+from omnipipe.gateway.exchange import EVENTS, StreamKind
 from omnipipe.gateway.openai.answer import Answer, WholeAnswer, WriterT
 from omnipipe.gateway.openai.chat_request import StreamOptions
 from omnipipe.gateway.openai.plain import check_plain
@@ -16,6 +17,7 @@ from omnipipe.wire.value import Value
 
 __all__ = [
     "CallerBody",
+    "Draft",
     "Limits",
     "Order",
     "TextBody",
@@ -53,6 +55,20 @@ class Order(Generic[WriterT]):
     """One for each choice of the answer, in order."""
     answer: Answer[WriterT]
     stream: bool
+    kind: StreamKind = EVENTS
+    """Of its stream."""
+
+
+OrderT = TypeVar("OrderT")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft(Generic[OrderT]):
+    """An order that lacks nothing but its media's bytes."""
+
+    prompt: TextRequest
+    finish: Callable[[TextRequest], OrderT]
+    """Given the prompt with all its media."""
 
 
 class CallerBody(Protocol):

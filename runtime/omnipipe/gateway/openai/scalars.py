@@ -11,6 +11,8 @@ __all__ = [
     "Bias",
     "Body",
     "Choices",
+    "Frames",
+    "FramesPerSecond",
     "GuidedChoice",
     "GuidedGrammar",
     "GuidedJson",
@@ -24,6 +26,8 @@ __all__ = [
     "ModelName",
     "Name",
     "Penalty",
+    "Pixels",
+    "References",
     "Repetition",
     "RequestId",
     "SafetyId",
@@ -95,6 +99,17 @@ GuidedJson = (
 )
 GuidedRegex = Annotated[str, Meta(max_length=16_384, description="Extension: the text matches this.")]
 GuidedGrammar = Annotated[str, Meta(max_length=262_144, description="Extension: the text is of this grammar.")]
+References = Annotated[
+    list[Annotated[str, Meta(min_length=1)]],
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="Extension: media by URL or as base64, put before what the last user message says.",
+    ),
+]
+Pixels = Annotated[int, Meta(ge=1, le=2**31 - 1, description="Extension: of a picture after resizing.")]
+Frames = Annotated[int, Meta(ge=1, le=2**20, description="Extension: so many frames of a video at most.")]
+FramesPerSecond = Annotated[float, Meta(gt=0, le=1000, description="Extension: frames looked at of a video's second.")]
 TemplateKwargs = Annotated[dict[str, Any], Meta(description="Extension: what the model's chat template is given.")]
 StageParams = Annotated[
     dict[str, dict[str, Any]],

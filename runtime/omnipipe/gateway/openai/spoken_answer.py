@@ -11,7 +11,7 @@ from omnipipe.coordinator.flight import Piece
 from omnipipe.gateway.openai.answer import AUDIO, encode
 from omnipipe.gateway.openai.chat_answer import ChatAnswer, ChatWriter
 from omnipipe.gateway.openai.chat_shapes import AnswerMessage, AudioAnswer
-from omnipipe.gateway.openai.sound import pcm16, wav
+from omnipipe.gateway.openai.sound import pcm16, sound_file
 
 __all__ = ["AudioWriting", "SpokenAnswer"]
 
@@ -34,6 +34,11 @@ class SpokenAnswer(ChatAnswer):
     def writer(self, index: int) -> ChatWriter:
         return _SpeakingWriter(self, index, self._audio)
 
+    async def settle(self, choices: Sequence[ChatWriter]) -> None:
+        for choice in choices:
+            assert isinstance(choice, _SpeakingWriter), "its choices are its own"
+            await choice.encode()
+
 
 class _SpeakingWriter(ChatWriter):
     """Sound, with the text as its transcript."""
@@ -45,6 +50,8 @@ class _SpeakingWriter(ChatWriter):
         self._before_sound = b""
         self._after_sound = b""
         self._sound: list[bytes] = []
+        self._file = b""
+        """In base64."""
         self._close = b"}}"
 
     def opening(self) -> bytes:
@@ -75,12 +82,12 @@ class _SpeakingWriter(ChatWriter):
             elif sound := self._sounding(piece):
                 self._sound.append(sound)
 
+    async def encode(self) -> None:
+        file = await sound_file(self._sound, self._audio.format, self._audio.sample_rate_hz)
+        self._file = base64.b64encode(file)
+
     def message(self) -> AnswerMessage:
-        sound = b"".join(self._sound)
-        if self._audio.format == "wav":
-            sound = wav(sound, self._audio.sample_rate_hz)
-        data = base64.b64encode(sound).decode()
-        audio = AudioAnswer(self._id, data, self._answer.created, self.text())
+        audio = AudioAnswer(self._id, self._file.decode(), self._answer.created, self.text())
         return msgspec.structs.replace(super().message(), content=None, audio=audio)
 
     def _sounding(self, piece: Piece) -> bytes:

@@ -33,6 +33,21 @@ for await (const chunk of await client.chat.completions.create({ ...spoken, stre
 }
 seen.audioStream = { data: audio.data.toString("base64"), transcript: audio.transcript };
 
+const encoded = await client.chat.completions.create({ ...spoken, audio: { voice: "alloy", format: "flac" } });
+seen.audioFile = encoded.choices[0].message.audio.data;
+
+const speech = { model: "echo", input: "hello", voice: "alloy", response_format: "wav" };
+const answer = await client.audio.speech.create(speech);
+seen.speech = {
+  type: answer.headers.get("content-type"),
+  data: Buffer.from(await answer.arrayBuffer()).toString("base64"),
+};
+let speechEvents = "";
+for await (const part of (await client.audio.speech.create({ ...speech, stream_format: "sse" })).body) {
+  speechEvents += Buffer.from(part).toString();
+}
+seen.speechEvents = speechEvents.trim().split("\n\n").map((frame) => JSON.parse(frame.replace("data: ", "")));
+
 seen.models = [];
 for await (const model of client.models.list()) seen.models.push(model);
 seen.model = await client.models.retrieve("echo");
