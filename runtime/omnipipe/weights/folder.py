@@ -9,21 +9,24 @@ from typing import Final
 
 from omnipipe.weights.errors import BrokenModel, ModelNotFound
 
-__all__ = ["INDEX", "check_folder", "shards"]
+__all__ = ["INDEX", "PICKLED", "check_folder", "shards"]
 
 INDEX: Final = "model.safetensors.index.json"
 SINGLE: Final = "model.safetensors"
+PICKLED: Final = "pytorch_model.bin"
 _LENGTH_BYTES: Final = 8
 _LARGEST_HEADER: Final = 100 << 20
 """What the safetensors format itself allows."""
 
 
-def check_folder(folder: Path, name: str) -> None:
-    """Raises ModelNotFound or BrokenModel; `name` is how the person called it."""
+def check_folder(folder: Path, name: str, *, pickled: bool = False) -> None:
+    """Raises ModelNotFound or BrokenModel; `name` is how the person called it. `pickled`: PICKLED will do."""
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise ModelNotFound(f"{name}: {folder} {what}")
     _read_object(folder / "config.json", name)
+    if pickled and (folder / PICKLED).is_file():
+        return
     for shard in shards(folder, name):
         _check_shard(shard, name)
 

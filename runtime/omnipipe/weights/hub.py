@@ -16,11 +16,11 @@ from omnipipe.weights.progress import Report, human
 from omnipipe.weights.settings import WeightsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["download"]
 
-_WANTED: Final = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py"]
+_WANTED: Final = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py", "*_Dense/*.bin"]
 _UNWANTED: Final = ["consolidated*.safetensors", "original/*", "onnx/*", "openvino/*", "*.fp16.safetensors", ".*"]
 """Second copies of the same weights in other layouts."""
 _SPARE_BYTES: Final = 64 << 20
@@ -30,9 +30,11 @@ _WORKERS: Final = 4
 """Files at once: enough to fill a link, few enough for a small pod's memory."""
 
 
-def download(source: Source, into: Path | None, settings: WeightsSettings, report: Report) -> Path:
+def download(
+    source: Source, into: Path | None, settings: WeightsSettings, report: Report, *, also: "Sequence[str]" = ()
+) -> Path:
     """Into the folder, or into the hub library's own cache. A connection that breaks is taken up again where it broke;
-    of a process that died, the files that had come whole are kept."""
+    of a process that died, the files that had come whole are kept. `also`: files beside those of every model."""
     from huggingface_hub import snapshot_download
 
     repository, _, revision = source.location.partition("@")
@@ -41,7 +43,7 @@ def download(source: Source, into: Path | None, settings: WeightsSettings, repor
         "repo_id": repository,
         "revision": revision or None,
         "endpoint": settings.endpoint,
-        "allow_patterns": _WANTED,
+        "allow_patterns": [*_WANTED, *also],
         "ignore_patterns": _UNWANTED,
         "etag_timeout": _ANSWER_WITHIN_S,
         "max_workers": _WORKERS,

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ from omnipipe.spec.sources import Source, parse_source
 from omnipipe.weights import hub
 from omnipipe.weights.builtin import builtin_folder
 from omnipipe.weights.errors import BrokenModel, UnsupportedSource
-from omnipipe.weights.folder import check_folder
+from omnipipe.weights.folder import PICKLED, check_folder
 from omnipipe.weights.progress import Report, report_for
 from omnipipe.weights.settings import WeightsSettings
 from omnipipe.weights.shelf import Shelf
@@ -20,15 +21,19 @@ __all__ = ["fetch", "resolve"]
 _LOG: Final = logging.getLogger(__name__)
 
 
-def resolve(source: str, *, settings: WeightsSettings | None = None, report: Report | None = None) -> Path:
+def resolve(
+    source: str, *, settings: WeightsSettings | None = None, report: Report | None = None, pickled: bool = False
+) -> Path:
     """A folder with config.json, tokenizer and *.safetensors, all whole. Raises WeightsError, in one line.
 
-    Without `settings` they come from the environment; without `report` progress goes to stderr."""
+    Without `settings` they come from the environment; without `report` progress goes to stderr. `pickled`:
+    pytorch_model.bin will do as well, for a caller that reads it with `weights_only`."""
     settings = settings or WeightsSettings.read(os.environ)
     parsed = _parse(source)
     folder = Shelf(settings.models_dir).find(parsed) if settings.models_dir else None
-    folder = folder or _locate(parsed, settings, report or report_for())
-    check_folder(folder, source)
+    also = (PICKLED,) if pickled else ()
+    folder = folder or _locate(parsed, settings, report or report_for(), also)
+    check_folder(folder, source, pickled=pickled)
     return folder
 
 
@@ -65,10 +70,10 @@ def _parse(source: str) -> Source:
         raise UnsupportedSource(f"{source}: {error}") from error
 
 
-def _locate(source: Source, settings: WeightsSettings, report: Report) -> Path:
+def _locate(source: Source, settings: WeightsSettings, report: Report, also: Sequence[str] = ()) -> Path:
     match source.scheme:
         case "hf":
-            return hub.download(source, None, settings, report)
+            return hub.download(source, None, settings, report, also=also)
         case "file":
             return Path(source.location)
         case "builtin":

@@ -1,0 +1,1 @@
+"""Orpheus: a Llama that says a text in tokens of sound, and SNAC, which makes samples of them."""

@@ -1,0 +1,25 @@
+"""The model folder's processor: tokenizer, chat template, and what makes features of images, sound and video."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnipipe.engines.errors import LoadingError
+
+if TYPE_CHECKING:
+    from transformers import Qwen3OmniMoeProcessor
+
+__all__ = ["load_processor"]
+
+
+def load_processor(folder: Path) -> "Qwen3OmniMoeProcessor":
+    """Raises LoadingError, in one line."""
+    from transformers import AutoProcessor, Qwen3OmniMoeProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
+    except Exception as error:  # many kinds, none documented; all of them mean that this model cannot be loaded
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
+        raise LoadingError(f"{folder.name}: its processor cannot be loaded: {reason}") from error
+    if not isinstance(processor, Qwen3OmniMoeProcessor):
+        raise LoadingError(f"{folder.name}: its processor is a {type(processor).__name__}, not a Qwen3OmniMoeProcessor")
+    return processor
