@@ -46,6 +46,8 @@ _REFERENCE_COUNT = 1000
 _RESYNC_S = 20
 _DEADLINE_S = 1800.0
 _POLL_S = 0.25
+_SELDOM_S = 2.0
+"""Between two looks at the metrics of an operator whose work is being measured: each costs it some milliseconds."""
 _QUIET_S = 5.0
 _LOOKS = "omnipipe_operator_reconcile_total"
 _WORK = "{} pipelines x 4 stages applied at once"
@@ -157,7 +159,7 @@ async def _settled(port: int, audit: Audit, pipelines: int) -> _Settled:
     await _until(partial(looked, pipelines))
     process = next(one for one in psutil.process_iter() if f"--listen=127.0.0.1:{port}" in _command_of(one))
     looks, cpu = _metric(port, _LOOKS), process.cpu_times()
-    await _until(partial(looked, looks + pipelines))
+    await _until(partial(looked, looks + pipelines), _SELDOM_S)
     now = process.cpu_times()
     spent, count = now.user + now.system - cpu.user - cpu.system, _metric(port, _LOOKS) - looks
     writes = [write for write in audit.writes(mark) if write.agent == "omnipipe-operator"]
@@ -233,12 +235,12 @@ def _command_of(process: psutil.Process) -> list[str]:
         return []
 
 
-async def _until(look: Callable[[], Awaitable[bool]]) -> None:
+async def _until(look: Callable[[], Awaitable[bool]], every_s: float = _POLL_S) -> None:
     end = time.monotonic() + _DEADLINE_S
     while not await look():
         if time.monotonic() > end:
             raise RuntimeError(f"not within {_DEADLINE_S:.0f} s")
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(every_s)
 
 
 @contextmanager

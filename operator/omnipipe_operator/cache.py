@@ -7,11 +7,12 @@ A thousand pipelines are thirty thousand objects: they are kept as packed bytes 
 at a time, which takes a tenth of the memory that the same objects take as dicts.
 """
 
-import json
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import msgspec
 
 from omnipipe_operator.children.labels import PIPELINE as PIPELINE_LABEL
 from omnipipe_operator.cluster.kinds import PIPELINE, POD, SECRET, Kind
@@ -157,9 +158,9 @@ def _pack(kind: Kind, value: Object) -> bytes:
     kept = {**value, "metadata": metadata}
     if kind is SECRET:  # which keys there are is all that anybody here needs to know
         kept["data"] = dict.fromkeys(value.get("data") or (), "")
-    return zlib.compress(json.dumps(kept, separators=(",", ":")).encode(), 1)
+    return zlib.compress(msgspec.json.encode(kept), 1)
 
 
 def _unpack(packed: bytes) -> Object:
-    value: Object = json.loads(zlib.decompress(packed))
+    value: Object = msgspec.json.decode(zlib.decompress(packed))
     return value

@@ -3,24 +3,34 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from omnipipe.spec.reader import ValidatedPipeline
-from omnipipe_operator.children import Cohort, Owner, cohort_objects, fetch_job, kept, labels, names, standing_objects
+from omnipipe_operator.children import (
+    Cohort,
+    Owner,
+    cohort_objects,
+    fetch_job,
+    kept,
+    labels,
+    names,
+    stamped,
+    standing_objects,
+)
 from omnipipe_operator.cohorts import LiveCohort
 from omnipipe_operator.conditions.model import is_complete
+from omnipipe_operator.known import KnownManifest
 from omnipipe_operator.observed import Object, Observed, Ref, ref_of
 from omnipipe_operator.replicas import held, marked
 from omnipipe_operator.rollout import Step
 from omnipipe_operator.serving import recorded
 from omnipipe_operator.settings import OperatorSettings
 
-__all__ = ["Wanted", "Wishes", "live_job", "wanted"]
+__all__ = ["Wanted", "Wishes", "live_job", "wanted", "wanted_job"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """What is wanted of a pipeline, before anybody looks at single objects."""
 
-    manifest: ValidatedPipeline
+    known: KnownManifest
     owner: Owner
     cohort: Cohort
     desired: Mapping[str, int]
@@ -31,6 +41,7 @@ class Wishes:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     apply: tuple[Object, ...]
+    """Stamped."""
     keep: frozenset[Ref]
     """What is left alone on purpose: neither applied nor deleted."""
     replace: tuple[Ref, ...]
@@ -45,27 +56,31 @@ def wanted(
     omni_stages: Mapping[str, Object],
 ) -> Wanted:
     owner, step = wishes.owner, wishes.step
-    standing = standing_objects(
-        wishes.manifest, owner, serving=step.serve, kinds=observed.kinds, held=held(omni_stages)
-    )
-    service = Ref("v1", "Service", names.service(owner.name))
-    objects = [marked(value) for value in standing if ref_of(value) != service]
-    wanted_job = fetch_job(wishes.manifest, owner, wishes.cohort, settings)
-    job = None if wanted_job is None else live_job(observed, owner, wanted_job["metadata"]["name"])
+    *objects, service = _standing(wishes, observed.kinds, held(omni_stages))
+    fetching = wanted_job(wishes.known, owner, wishes.cohort, settings)
+    job = None if fetching is None else live_job(observed, owner, fetching["metadata"]["name"])
     replace: tuple[Ref, ...] = ()
-    if wanted_job is not None and job is None:
-        objects.append(wanted_job)
-    elif wanted_job is not None and job is not None and _is_stale(wanted_job, job):
+    if fetching is not None and job is None:
+        objects.append(fetching)
+    elif fetching is not None and job is not None and _is_stale(fetching, job):
         replace = (ref_of(job),)
     if step.present:
-        has_model = wanted_job is None or is_complete(job)
+        has_model = fetching is None or is_complete(job)
         objects += _of_target(wishes, settings, cohorts.get(wishes.cohort.revision), has_model=has_model)
-    objects += _resized(wishes, cohorts, omni_stages)
-    # Last, for it turns clients to what was applied before it.
-    objects += [recorded(value, step.record) for value in standing if ref_of(value) == service]
+    objects += map(stamped, _resized(wishes, cohorts, omni_stages))
+    objects.append(service)  # last, for it turns clients to what was applied before it
     secret = Ref("v1", "Secret", wishes.cohort.curve_secret)
     kept_refs = {secret, *((ref_of(job),) if job is not None else ())}
     return Wanted(tuple(objects), frozenset(kept_refs), replace)
+
+
+def wanted_job(known: KnownManifest, owner: Owner, cohort: Cohort, settings: OperatorSettings) -> Object | None:
+    def render() -> Iterator[Object]:
+        job = fetch_job(known.manifest, owner, cohort, settings)
+        if job is not None:
+            yield job
+
+    return next(iter(known.objects("job", (owner, cohort, settings), render)), None)
 
 
 def live_job(observed: Observed, owner: Owner, name: str) -> Object | None:
@@ -75,19 +90,38 @@ def live_job(observed: Observed, owner: Owner, name: str) -> Object | None:
     return None
 
 
-def _is_stale(wanted_job: Object, job: Object) -> bool:
-    return not is_complete(job) and labels.template_of(job) != labels.template_of(wanted_job)
+def _is_stale(wanted: Object, job: Object) -> bool:
+    return not is_complete(job) and labels.template_of(job) != labels.template_of(wanted)
+
+
+def _standing(wishes: Wishes, kinds: frozenset[str], held: Mapping[str, int]) -> list[Object]:
+    """The client Service last."""
+    manifest, owner, step = wishes.known.manifest, wishes.owner, wishes.step
+    service = Ref("v1", "Service", names.service(owner.name))
+
+    def render() -> Iterator[Object]:
+        values = standing_objects(manifest, owner, serving=step.serve, kinds=kinds, held=held)
+        yield from (marked(value) for value in values if ref_of(value) != service)
+        yield from (recorded(value, step.record) for value in values if ref_of(value) == service)
+
+    arguments = (owner, step.serve, step.record, kinds, tuple(sorted(held.items())))
+    return wishes.known.objects("standing", arguments, render)
 
 
 def _of_target(
     wishes: Wishes, settings: OperatorSettings, live: LiveCohort | None, *, has_model: bool
 ) -> Iterable[Object]:
     """Pods are not asked for before the shared model is there; those that exist are left as they are."""
-    step = wishes.step
+    manifest, step = wishes.known.manifest, wishes.step
     replicas = {stage: number if step.stages_up else 0 for stage, number in wishes.desired.items()}
-    gateways = wishes.manifest.pipeline.spec.gateway.replicas if step.gateway_up else 0
-    objects = cohort_objects(
-        wishes.manifest, wishes.owner, wishes.cohort, settings, replicas=replicas, gateway_replicas=gateways
+    gateways = manifest.pipeline.spec.gateway.replicas if step.gateway_up else 0
+    arguments = (wishes.owner, wishes.cohort, settings, tuple(replicas.items()), gateways)
+    objects = wishes.known.objects(
+        "cohort",
+        arguments,
+        lambda: cohort_objects(
+            manifest, wishes.owner, wishes.cohort, settings, replicas=replicas, gateway_replicas=gateways
+        ),
     )
     standing = {workload.live["metadata"]["name"] for workload in live.workloads} if live is not None else set()
     return (

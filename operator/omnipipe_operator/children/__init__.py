@@ -3,7 +3,7 @@
 Nothing here looks at a cluster or decides when: `decide` says which cohorts there should be and which of them serves.
 """
 
-from omnipipe_operator.children.cohort import Cohort, Images, make_cohort
+from omnipipe_operator.children.cohort import Cohort, Images, cohort_plan, make_cohort
 from omnipipe_operator.children.curve import current_curve_secret, new_curve_secret
 from omnipipe_operator.children.hashing import applied_hash, stamped
 from omnipipe_operator.children.keeping import kept
@@ -24,6 +24,7 @@ __all__ = [
     "applied_hash",
     "base_url",
     "cohort_objects",
+    "cohort_plan",
     "current_curve_secret",
     "fetch_job",
     "held_replicas",

@@ -15,7 +15,7 @@ from omnipipe_operator.children.owner import Owner
 from omnipipe_operator.observed import Object
 from omnipipe_operator.settings import OperatorSettings
 
-__all__ = ["Cohort", "Images", "make_cohort", "plan_config_map"]
+__all__ = ["Cohort", "Images", "cohort_plan", "make_cohort", "plan_config_map"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,25 @@ def make_cohort(
     *,
     curve_secret: str,
     restart: str = "",
+    plan: Plan | None = None,
 ) -> Cohort:
     """The one that should serve. Its images are those that it began with, as long as nobody asks for a restart: a new
-    operator rolls nothing that runs."""
+    operator rolls nothing that runs. `plan`: what `cohort_plan` makes of the same, if it is at hand."""
+    plan = plan or cohort_plan(pipeline, owner, settings, curve_secret)
+    images = _pinned(children, names.plan(owner.name, plan.revision), owner, restart)
+    images = images or Images(settings.gateway_image, settings.stage_image)
+    return Cohort(plan.revision, plan, images, curve_secret, restart)
+
+
+def cohort_plan(pipeline: ValidatedPipeline, owner: Owner, settings: OperatorSettings, curve_secret: str) -> Plan:
+    """With the cohort's own revision, and addresses on the cluster."""
     compiled = pipeline.compile(lambda stage, replica: "", curve=True)
     revision = cohort_revision(compiled.revision, curve_secret)
     stages = (
         stage.model_copy(update={"addresses": (_address(owner, stage.name, revision, settings),)})
         for stage in compiled.stages
     )
-    plan = compiled.model_copy(
+    return compiled.model_copy(
         update={
             "namespace": owner.namespace,
             "revision": revision,
@@ -60,9 +69,6 @@ def make_cohort(
             "stages": tuple(stages),
         }
     )
-    images = _pinned(children, names.plan(owner.name, revision), owner, restart)
-    images = images or Images(settings.gateway_image, settings.stage_image)
-    return Cohort(revision, plan, images, curve_secret, restart)
 
 
 def plan_config_map(owner: Owner, cohort: Cohort) -> Object:

@@ -19,6 +19,7 @@ from omnipipe_operator.children.hashing import json_hash
 from omnipipe_operator.cluster.ownership import merge_applied
 from omnipipe_operator.decide import decide
 from omnipipe_operator.instants import parse_instant, written_instant
+from omnipipe_operator.known import Known
 from omnipipe_operator.observed import Decision, GatewayReport, Note, Object, Observed, Ref, StageRoutes, ref_of
 from omnipipe_operator.settings import OperatorSettings
 from omnipipe_operator.writes import differences, same_status
@@ -61,6 +62,8 @@ class Simulator:
     notes: list[Note] = field(default_factory=list)
     watch: Callable[["Simulator", Write], None] = lambda simulator, write: None
     """Told of each of the operator's writes before it is made."""
+    known: Known = field(default_factory=Known)
+    """As the operator's process keeps it from one look to the next."""
     _applied: dict[Ref, Object] = field(default_factory=dict)
     _counter: int = 0
 
@@ -112,7 +115,7 @@ class Simulator:
         )
 
     def decide(self) -> Decision:
-        return decide(self.observe(), self.settings)
+        return decide(self.observe(), self.settings, self.known)
 
     def reconcile(self, most_writes: int | None = None) -> int:
         """How many writes there were. The operator is killed after `most_writes`."""

@@ -6,6 +6,7 @@ from tests.unit.operator.children.manifests import OWNER, SETTINGS, SHARED, coho
 
 from omnipipe_operator.children import labels
 from omnipipe_operator.cohorts import LiveCohort
+from omnipipe_operator.known import KnownManifest
 from omnipipe_operator.observed import Object, Observed, ref_of
 from omnipipe_operator.rollout import Step
 from omnipipe_operator.serving import Record
@@ -28,7 +29,7 @@ def wish(job: Object | None, *standing: Object) -> Wanted:
     live = LiveCohort(
         revision, objects=standing, stages={labels.stage_of(one) or "": Workload.of(one) for one in standing}
     )
-    wishes = Wishes(manifest=PIPELINE, owner=OWNER, cohort=COHORT, desired=DESIRED, step=step)
+    wishes = Wishes(known=KnownManifest(PIPELINE), owner=OWNER, cohort=COHORT, desired=DESIRED, step=step)
     return wanted(wishes, observed, SETTINGS, {revision: live}, {})
 
 
