@@ -5,7 +5,8 @@
 # is installed without it lies in /opt/omnipipe, a virtual environment that reads our own code from /opt/omnipipe/app.
 #
 #   BASE         any image with Python 3.11 or later and its venv module
-#   STAGE_EXTRA  extra of pyproject.toml that the stage image has on top; empty: no torch, for families without models
+#   STAGE_EXTRA  what the stage image has on top. stage: the extra of pyproject.toml. hub: what fetches models alone, no
+#                torch; such an image runs families without models, and the Jobs that fetch them
 ARG BASE=docker.io/library/python:3.11-slim
 
 FROM ${BASE} AS tools
@@ -17,8 +18,10 @@ RUN mkdir requirements scripts && mv requirements.py scripts/ \
  && cp constraints.txt requirements/ \
  && python3 scripts/requirements.py > requirements/base.txt \
  && python3 scripts/requirements.py operator > requirements/operator.txt \
+ && python3 scripts/requirements.py gateway > requirements/gateway.txt \
  && python3 scripts/requirements.py stage > requirements/stage.txt \
- && grep -i "^torch" requirements/stage.txt > requirements/torch.txt
+ && grep -i "^torch" requirements/stage.txt > requirements/torch.txt \
+ && grep -i "^huggingface" requirements/stage.txt > requirements/hub.txt
 
 # Our own code, as the installed wheel.
 FROM tools AS app
@@ -63,6 +66,10 @@ LABEL org.opencontainers.image.title="Omnipipe operator" \
       org.opencontainers.image.revision="${REVISION}"
 
 FROM packages AS gateway
+COPY --from=tools /build/requirements/gateway.txt /opt/omnipipe/requirements/
+RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
+    /opt/tools/bin/python -m pip --python /opt/omnipipe/bin/python install --no-cache-dir \
+      -c /opt/omnipipe/requirements/constraints.txt -r /opt/omnipipe/requirements/gateway.txt
 COPY --from=app /app /opt/omnipipe/app
 USER 65532:65532
 EXPOSE 8000
@@ -79,12 +86,13 @@ LABEL org.opencontainers.image.title="Omnipipe gateway" \
 
 FROM packages AS stage
 ARG STAGE_EXTRA=stage
-COPY --from=tools /build/requirements/torch.txt /build/requirements/stage.txt /opt/omnipipe/requirements/
+COPY --from=tools /build/requirements/torch.txt /build/requirements/stage.txt /build/requirements/hub.txt \
+     /opt/omnipipe/requirements/
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
-    test -z "${STAGE_EXTRA}" || /opt/tools/bin/python -m pip --python /opt/omnipipe/bin/python install --no-cache-dir \
+    test "${STAGE_EXTRA}" != stage || /opt/tools/bin/python -m pip --python /opt/omnipipe/bin/python install --no-cache-dir \
       -c /opt/omnipipe/requirements/constraints.txt -r /opt/omnipipe/requirements/torch.txt
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
-    test -z "${STAGE_EXTRA}" || /opt/tools/bin/python -m pip --python /opt/omnipipe/bin/python install --no-cache-dir \
+    /opt/tools/bin/python -m pip --python /opt/omnipipe/bin/python install --no-cache-dir \
       -c /opt/omnipipe/requirements/constraints.txt -r "/opt/omnipipe/requirements/${STAGE_EXTRA}.txt"
 COPY --from=app /app /opt/omnipipe/app
 USER 65532:65532

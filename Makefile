@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 
-.PHONY: help setup demo test check unit integration cluster-tests e2e cluster cluster-down images bench generate \
-	constraints clean
+.PHONY: help setup demo test check unit integration cluster-tests e2e e2e-models cluster cluster-down images bench \
+	generate constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ cluster-tests: setup ## the cluster objects, against a real API server with its 
 e2e: setup ## helm install, kubectl apply, pods run, an OpenAI client gets its answer (a cluster of its own, needs root)
 	@scripts/setup-cluster.sh node
 	$(PY) -m pytest $(ARGS) tests/e2e
+
+e2e-models: setup ## models in pods of the stage image as it is shipped, torch included (12 GB of disk, some minutes)
+	@scripts/setup-cluster.sh node
+	OMNIPIPE_TORCH_IMAGE=1 $(PY) -m pytest $(ARGS) tests/e2e/test_models.py
 
 cluster: setup ## a real single-node Kubernetes on this machine, without a container engine (Linux, root)
 	@scripts/setup-cluster.sh node

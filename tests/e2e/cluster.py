@@ -13,7 +13,7 @@ from scripts.cluster.images import OWN_BASE, build_image, image_name, inputs_has
 from scripts.cluster.machine import Machine, existing_kubeconfig
 from scripts.cluster.programs import find_program
 
-__all__ = ["Cluster", "Images", "given_cluster", "make_images", "own_cluster"]
+__all__ = ["Cluster", "Images", "given_cluster", "make_image", "make_images", "own_cluster"]
 
 _KUBECTL_S = 120.0
 
@@ -64,12 +64,11 @@ def own_cluster() -> Iterator[Cluster]:
             machine.down()
 
 
-def _forget_older(name: str) -> None:
+def _forget_older(name: str, prefix: str) -> None:
     """Builds of this tree as it was: they would fill the disk."""
-    repository, _, tag = name.rpartition(":")
     builder = find_builder()
-    for other in builder.names(repository):
-        if other != name and re.fullmatch(f"[0-9a-f]{{{len(tag)}}}", other.rpartition(":")[2]):
+    for other in builder.names(name.rpartition(":")[0]):
+        if other != name and re.fullmatch(f"{prefix}[0-9a-f]{{12}}", other.rpartition(":")[2]):
             builder.forget(other)
 
 
@@ -80,15 +79,19 @@ def make_images(cluster: Cluster) -> Images:
         return Images(*(given.replace("{target}", target) for target in ("operator", "gateway", "stage")))
     if cluster.machine is None:
         raise RuntimeError("KUBECONFIG is set: OMNIPIPE_IMAGES must name images that its nodes can pull")
-    slim = {"STAGE_EXTRA": ""}
-    tag = inputs_hash(repr(slim))
-    there = cluster.machine.image_names()
-    for target, arguments in (("operator", {}), ("gateway", {}), ("stage", slim)):
-        name = image_name(target, tag)
-        if name in there:
-            continue
-        if not find_builder().has(name):
-            build_image(target, tag, base=OWN_BASE, arguments=arguments)
-            _forget_older(name)
-        load_image(name, cluster.machine)
-    return Images(*(image_name(target, tag) for target in ("operator", "gateway", "stage")))
+    slim = {"STAGE_EXTRA": "hub"}
+    made = (make_image(cluster.machine, *one) for one in (("operator", {}), ("gateway", {}), ("stage", slim)))
+    return Images(*made)
+
+
+def make_image(machine: Machine, target: str, arguments: dict[str, str], prefix: str = "") -> str:
+    """Of this tree; its name. Built and brought to the node unless it is there. `prefix`: of its tag."""
+    tag = prefix + inputs_hash(repr(arguments))
+    name = image_name(target, tag)
+    if name in machine.image_names():
+        return name
+    if not find_builder().has(name):
+        build_image(target, tag, base=OWN_BASE, arguments=arguments)
+        _forget_older(name, prefix)
+    load_image(name, machine)
+    return name

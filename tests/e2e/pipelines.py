@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import yaml
-from openai import OpenAI
+from openai import OpenAI, omit
 from tests.e2e.namespace import Namespace, Object, eventually
 
 __all__ = ["READY_S", "Pipelines", "ask", "manifest"]
@@ -81,12 +81,18 @@ def manifest(name: str, **spec: object) -> Object:
     }
 
 
-def ask(url: str, model: str, text: str) -> list[str]:
+def ask(
+    url: str, model: str, text: str, *, temperature: float | None = None, max_tokens: int | None = None
+) -> list[str]:
     """The pieces of a streamed answer, by the official SDK."""
     with (
         OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=30) as client,
         client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": text}], stream=True
+            model=model,
+            messages=[{"role": "user", "content": text}],
+            stream=True,
+            temperature=omit if temperature is None else temperature,
+            max_tokens=omit if max_tokens is None else max_tokens,
         ) as stream,
     ):
         return [piece for chunk in stream if (piece := chunk.choices[0].delta.content)]

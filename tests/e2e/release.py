@@ -8,11 +8,13 @@ from pathlib import Path
 from scripts.cluster.programs import find_program
 from tests.e2e.cluster import Cluster, Images
 
-__all__ = ["NAMESPACE", "RELEASE", "helm", "installed"]
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "helm", "install", "installed"]
 
 NAMESPACE = "omnipipe-system"
 RELEASE = "omnipipe"
 CHART = Path(__file__).parents[2] / "charts" / "omnipipe"
+MONITORING = Path(__file__).parents[1] / "cluster" / "chart" / "kinds.yaml"
+"""Kinds of the Prometheus operator, among others, without anybody who looks after them."""
 _HELM_S = 180.0
 
 
@@ -29,15 +31,26 @@ def helm(cluster: Cluster, *args: str | Path) -> str:
     return done.stdout
 
 
-@contextmanager
-def installed(cluster: Cluster, images: Images) -> Iterator[None]:
-    told = ["--set=replicas=1", "--set=images.pullPolicy=IfNotPresent"]
+def install(cluster: Cluster, images: Images, chart: Path = CHART) -> None:
+    """Or upgraded, with what may be asked for in addition: on another's cluster without monitors, for which it may have
+    no kinds."""
+    told = ["--set=replicas=1", "--set=images.pullPolicy=IfNotPresent", "--set=webhook.enabled=true"]
+    if cluster.machine is not None:
+        told += ["--set=serviceMonitor.enabled=true", "--set=prometheusRule.enabled=true"]
     for target in ("operator", "gateway", "stage"):
         name, _, tag = getattr(images, target).rpartition(":")
         registry, _, repository = name.rpartition("/")
         told += [f"--set=images.{target}.{key}={value}" for key, value in
                  (("registry", registry), ("repository", repository), ("tag", tag))]  # fmt: skip
-    helm(cluster, "upgrade", "--install", RELEASE, CHART, "--create-namespace", "--wait", "--timeout=90s", *told)
+    helm(cluster, "upgrade", "--install", RELEASE, chart, "--create-namespace", "--wait", "--timeout=90s", *told)
+
+
+@contextmanager
+def installed(cluster: Cluster, images: Images) -> Iterator[None]:
+    if cluster.machine is not None:
+        done = cluster.kubectl("apply", "--server-side", "-f", MONITORING)
+        assert done.returncode == 0, done.stderr
+    install(cluster, images)
     try:
         yield
     finally:

@@ -2,14 +2,13 @@
 
 import json
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.cluster.chart.helm import CHART, Helm, objects
+from tests.cluster.chart.next_chart import next_chart
 from tests.cluster.chart.options import everything, namespaced
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.daemon import eventually
@@ -30,20 +29,6 @@ def release(live: Helm, system: Namespace) -> Iterator[str]:
 
 def install(live: Helm, system: Namespace, release: str, chart: Path = CHART, values: object = None) -> str:
     return live("upgrade", "--install", release, chart, f"--namespace={system.name}", values=values or {})
-
-
-def next_version(folder: Path) -> Path:
-    """The chart as it may be after the next release: other images, and kinds that say something new."""
-    chart = folder / "omnipipe"
-    shutil.copytree(CHART, chart)
-    about = yaml.safe_load((chart / "Chart.yaml").read_text())
-    (chart / "Chart.yaml").write_text(yaml.safe_dump({**about, "version": "0.2.0", "appVersion": "0.2.0"}))
-    file = chart / "files/crds/omnipipelines.yaml"
-    crd = yaml.safe_load(file.read_text())
-    columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
-    columns.append({"name": "New", "type": "string", "jsonPath": ".spec.new"})
-    file.write_text(yaml.safe_dump(crd))
-    return chart
 
 
 def columns_of(system: Namespace) -> list[str]:
@@ -117,7 +102,7 @@ def test_an_upgrade_brings_new_kinds_and_leaves_pipelines_and_certificates(
     before, authority = system.get(PIPELINE), webhook_of(system, release)
     assert "New" not in columns_of(system)
 
-    install(live, system, release, next_version(tmp_path), {"webhook": {"enabled": True}, "replicas": 3})
+    install(live, system, release, next_chart(tmp_path), {"webhook": {"enabled": True}, "replicas": 3})
 
     assert "New" in columns_of(system)
     assert system.get(PIPELINE) == before

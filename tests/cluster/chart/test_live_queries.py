@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from scripts.dashboards import DASHBOARDS
 from tests.cluster.chart.helm import CHART, Helm, objects
 from tests.cluster.chart.prometheus import Prometheus, find_prometheus
+from tests.cluster.chart.queries import PANELS, VARIABLES, filled, looked_at, rules_of
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.daemon import Daemon, DaemonError, eventually
 from tests.cluster.namespace import Namespace, pipeline
@@ -30,22 +30,6 @@ ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "echo.yaml"
 ENOUGH = 8
 """Rounds of traffic before anything is asked: each kind of request has been seen in more than one scrape."""
-
-PANELS = [
-    pytest.param(expr, id=f"{board.title}: {panel.title} ({legend})")
-    for board in DASHBOARDS
-    for row in board.rows
-    for panel in row.panels
-    for expr, legend in panel.queries
-]
-VARIABLES = [
-    pytest.param(query, id=f"{board.title}: ${name}") for board in DASHBOARDS for name, query in board.variables
-]
-
-
-def filled(expression: str) -> str:
-    """As Grafana asks it when all of everything is chosen."""
-    return re.sub(r"\$(namespace|pipeline|revision)", ".*", expression.replace("$__rate_interval", "15s"))
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +96,10 @@ def prometheus(
         yield running
 
 
-def looked_at(rules: dict[str, Any]) -> dict[str, str]:
-    """By alert: what it compares with a number, and is quiet while the comparison fails."""
-    all_rules = [rule for group in rules["groups"] for rule in group["rules"]]
-    return {rule["alert"]: re.sub(r"\s[<>=!]=?\s+[0-9.e-]+", "", rule["expr"]) for rule in all_rules}
-
-
 @pytest.fixture(scope="module")
 def answers(prometheus: Prometheus, rules: dict[str, Any]) -> Mapping[str, list[float]]:
     """Of every query. What nobody answers is waited for once, not once each."""
-    asked = {*(filled(str(panel.values[0])) for panel in PANELS), *looked_at(rules).values()}
+    asked = {*map(filled, PANELS.values()), *looked_at(rules).values()}
     found: dict[str, list[float]] = {}
 
     def all_answered() -> bool:
@@ -135,7 +113,7 @@ def answers(prometheus: Prometheus, rules: dict[str, Any]) -> Mapping[str, list[
     return found
 
 
-@pytest.mark.parametrize("expression", PANELS)
+@pytest.mark.parametrize("expression", PANELS.values(), ids=PANELS)
 def test_a_panel_shows_something(expression: str, answers: Mapping[str, list[float]]) -> None:
     assert answers[filled(expression)] != []
 
@@ -146,7 +124,7 @@ def test_every_alert_looks_at_something(answers: Mapping[str, list[float]], rule
     assert {alert: query for alert, query in compared.items() if answers[query] == []} == {}
 
 
-@pytest.mark.parametrize("query", VARIABLES)
+@pytest.mark.parametrize("query", VARIABLES.values(), ids=VARIABLES)
 def test_a_variable_has_values(query: str, prometheus: Prometheus) -> None:
     match = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
     assert match is not None
@@ -155,8 +133,7 @@ def test_a_variable_has_values(query: str, prometheus: Prometheus) -> None:
 
 @pytest.mark.usefixtures("answers")
 def test_no_query_is_about_a_metric_that_there_is_not(prometheus: Prometheus, rules: dict[str, Any]) -> None:
-    asked = [filled(str(panel.values[0])) for panel in PANELS]
-    asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    asked = [*PANELS.values(), *(rule["expr"] for rule in rules_of(rules))]
     names = {name for text in asked for name in re.findall(r"\bomnipipe_\w+", text)}
     assert names - prometheus.metrics() == set()
 
@@ -184,7 +161,7 @@ def test_promtool_finds_no_fault(programs: tuple[Path, Path], rules: dict[str, A
     )
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert f"{sum(len(group['rules']) for group in rules['groups'])} rules found" in checked.stdout
+    assert f"{len(rules_of(rules))} rules found" in checked.stdout
 
 
 def test_the_pod_of_helm_test_gets_its_answer(pipeline_url: str) -> None:

@@ -12,6 +12,7 @@ from omnipipe_operator.cluster.kinds import LEASE
 from omnipipe_operator.cluster.port import Cluster
 from omnipipe_operator.decide import decide
 from omnipipe_operator.entry import run
+from omnipipe_operator.known import Known
 from omnipipe_operator.references import References
 
 _WRITES = frozenset({"apply", "apply_status", "create", "replace", "delete"})
@@ -49,7 +50,7 @@ def main() -> None:
         whole: Cluster = dying  # it hands everything on
         return whole
 
-    sys.exit(run(process, partial(decide, settings=settings), References().of, wrap))
+    sys.exit(run(process, partial(decide, settings=settings, known=Known()), References().of, wrap))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 __all__ = ["Hub", "run_hub"]
 
 _PIECE = 64 << 10
+_HELD_S = 60.0
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Hub:
     """Bytes of a weight file after which the connection is cut..."""
     cuts: int = 0
     """...so many times."""
+    hold: threading.Event | None = None
+    """Until it is set no byte of a weight file is sent."""
     claimed_bytes: int | None = None
     """What each weight file is said to have."""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -47,15 +50,15 @@ class Hub:
 
 
 @contextmanager
-def run_hub() -> Iterator[Hub]:
+def run_hub(host: str = "127.0.0.1") -> Iterator[Hub]:
     hub = Hub()
 
     class Handler(_Handler):
         state = hub
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = False
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    hub.url = f"http://{host}:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -153,6 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, data: bytes, weights: bool) -> None:
         limit = None
+        if weights and self.state.hold is not None:
+            self.state.hold.wait(_HELD_S)
         with self.state.lock:
             if weights and self.state.cut_after is not None and self.state.cuts and len(data) > self.state.cut_after:
                 self.state.cuts -= 1
