@@ -34,6 +34,9 @@ __all__ = ["CUT_SHORT", "GatewayError", "run_gateway"]
 
 _log = logging.getLogger("omnipipe.gateway")
 
+_LOOK_EVERY_S = 0.05
+"""At the pipelines, until they can be asked: a start takes seconds."""
+
 CUT_SHORT = 4
 """Exit code, as `omnipipe stage` has it: a second signal, or the grace period was over."""
 
@@ -73,9 +76,11 @@ async def _serve(plans: Sequence[Plan], settings: GatewaySettings, listener: soc
         server = Server(app, settings)
         drain = _Drain(pipelines, server, leaving, settings)
         gc.freeze()  # all that is there by now stays: a full collection need not look through it, tens of ms a time
+        routable = asyncio.create_task(_tell_when_routable(pipelines, starter))
         with _told_to_stop(drain):
             await server.run_on(listener, lambda: _announce(listener, starter))
             await drain.finished()
+        routable.cancel()
     if access_log is not None:
         access_log.flush()
     return CUT_SHORT if drain.cut_short else 0
@@ -87,8 +92,15 @@ def _events(settings: GatewaySettings) -> Events:
     return EventLog(settings.events_dir, "gateway", every_request=settings.events_of_all)
 
 
+async def _tell_when_routable(pipelines: Sequence[Served], starter: "_Starter") -> None:
+    """Stages that are ready have yet to be connected to, and to be heard of: only then is a request taken."""
+    while not all(served.coordinator.health().ready for served in pipelines):  # noqa: ASYNC110  # has no event for it
+        await asyncio.sleep(_LOOK_EVERY_S)
+    starter.tell("routable")
+
+
 class _Starter:
-    """Who started this process, if it wants to hear of it: `ready`, `deleted <pipeline>`."""
+    """Who started this process, if it wants to hear of it: `ready`, `routable`, `deleted <pipeline>`."""
 
     def __init__(self, fd: int | None) -> None:
         self._fd = fd

@@ -47,7 +47,8 @@ class GatewaySettings:
     """On SIGTERM, how long everything is still served while /readyz says no, before nothing new is admitted: behind a
     load balancer, which hears of an end only some seconds later. 0 on one machine, where nobody needs to hear."""
     ready_fd: int | None = None
-    """A line is written to it when the gateway listens, `ready`, and when a model is gone, `deleted <pipeline>`."""
+    """A line is written to it when the gateway listens, `ready`; when every stage can be asked for the first time,
+    `routable`; when a model is gone, `deleted <pipeline>`."""
 
     curve_dir: Path | None = None
     events_dir: Path | None = None

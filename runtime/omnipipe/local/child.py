@@ -96,7 +96,8 @@ class Child:
         return lines, bool(data)
 
     def told(self) -> tuple[list[str], bool]:
-        """Reads the lifeline: what the child said (`ready`, `deleted <pipeline>`), and whether more can come."""
+        """Reads the lifeline: what the child said, and whether more can come. `ready`, and of a gateway `routable` and
+        `deleted <pipeline>`."""
         if self.lifeline is None:
             return [], False
         try:

@@ -54,7 +54,7 @@ class Supervisor:
         gateway_without: Callable[[Collection[str]], ChildSpec],
         timing: Timing,
     ) -> None:
-        """`on_ready`: all processes were ready for the first time. `on_drain`: nothing more shall come in.
+        """`on_ready`: a request can be answered, for the first time. `on_drain`: nothing more shall come in.
         `gateway_without`: how the gateway is started again when these pipelines have been deleted."""
         self._children = [Child(spec) for spec in specs]
         self._console = console
@@ -69,6 +69,8 @@ class Supervisor:
         self._phase_end = float("inf")
         """When those that should have ended in this phase are killed."""
         self._announced = False
+        self._routable = False
+        """The gateway has heard of every stage."""
         self._slow_at = time.monotonic() + timing.slow_start
         self._failure: StartFailed | None = None
         self._cut_short = False
@@ -129,6 +131,9 @@ class Supervisor:
         for words in said:
             if words == "ready":
                 self._came_up(child)
+            elif words == "routable":
+                self._routable = True
+                self._announce()
             elif words.startswith("deleted "):
                 self._delete(words.removeprefix("deleted "))
         if not more and child.lifeline is not None:
@@ -142,7 +147,12 @@ class Supervisor:
         took = child.ready - child.started
         name = child.spec.name
         self._console.say(f"  {name} ready in {took:.2f} s", event="child_ready", child=name, seconds=round(took, 3))
-        if not self._announced and all(other.state is State.READY for other in self._children if not other.unneeded):
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._announced or not self._routable:
+            return
+        if all(other.state is State.READY for other in self._children if not other.unneeded):
             self._announced = True
             self._slow_at = float("inf")
             self._on_ready()
