@@ -15,6 +15,7 @@ from omnipipe_operator.children import (
     base_url,
     cohort_plan,
     current_curve_secret,
+    draft_problem,
     labels,
     make_cohort,
     new_curve_secret,
@@ -75,7 +76,7 @@ def decide(observed: Observed, settings: OperatorSettings, known: Known | None =
     except ManifestError as error:
         return _refused(scene, Trouble(Reason.INVALID, str(error)))
     manifest = found.manifest
-    problem = source_problem(manifest.pipeline.spec.model, settings)
+    problem = source_problem(manifest.pipeline.spec.model, settings) or draft_problem(manifest.pipeline.spec)
     if problem is not None:
         return _refused(scene, Trouble(Reason.NOT_LOADABLE, problem), url=base_url(manifest, owner))
     secret = current_curve_secret(observed.children, owner, scene.annotations.get(labels.ROTATE_KEYS, ""))

@@ -8,7 +8,7 @@ from omnipipe_operator.children.curve import current_curve_secret, new_curve_sec
 from omnipipe_operator.children.hashing import applied_hash, stamped
 from omnipipe_operator.children.keeping import kept
 from omnipipe_operator.children.meta import FIELD_MANAGER
-from omnipipe_operator.children.models import source_problem
+from omnipipe_operator.children.models import draft_problem, source_problem
 from omnipipe_operator.children.owner import Owner
 from omnipipe_operator.children.references import references
 from omnipipe_operator.children.render import cohort_objects, standing_objects
@@ -26,6 +26,7 @@ __all__ = [
     "cohort_objects",
     "cohort_plan",
     "current_curve_secret",
+    "draft_problem",
     "fetch_job",
     "held_replicas",
     "kept",

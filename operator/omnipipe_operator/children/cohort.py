@@ -4,13 +4,13 @@ the only ones that can talk to each other."""
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from omnipipe.spec.plan import Plan
+from omnipipe.spec.plan import EnginePlan, Plan
 from omnipipe.spec.reader import ValidatedPipeline
 from omnipipe_operator.children import labels, names
 from omnipipe_operator.children.containers import RELAY_PORT
 from omnipipe_operator.children.hashing import cohort_revision, plan_text
 from omnipipe_operator.children.meta import metadata
-from omnipipe_operator.children.models import weights_of
+from omnipipe_operator.children.models import draft_source, weights_of
 from omnipipe_operator.children.owner import Owner
 from omnipipe_operator.observed import Object
 from omnipipe_operator.settings import OperatorSettings
@@ -58,7 +58,12 @@ def cohort_plan(pipeline: ValidatedPipeline, owner: Owner, settings: OperatorSet
     compiled = pipeline.compile(lambda stage, replica: "", curve=True)
     revision = cohort_revision(compiled.revision, curve_secret)
     stages = (
-        stage.model_copy(update={"addresses": (_address(owner, stage.name, revision, settings),)})
+        stage.model_copy(
+            update={
+                "addresses": (_address(owner, stage.name, revision, settings),),
+                "engine": _with_source_in_pod(stage.engine),
+            }
+        )
         for stage in compiled.stages
     )
     return compiled.model_copy(
@@ -69,6 +74,13 @@ def cohort_plan(pipeline: ValidatedPipeline, owner: Owner, settings: OperatorSet
             "stages": tuple(stages),
         }
     )
+
+
+def _with_source_in_pod(engine: EnginePlan) -> EnginePlan:
+    if engine.draft is None:
+        return engine
+    draft = engine.draft.model_copy(update={"source": draft_source(engine.draft.source)})
+    return engine.model_copy(update={"draft": draft})
 
 
 def plan_config_map(owner: Owner, cohort: Cohort) -> Object:

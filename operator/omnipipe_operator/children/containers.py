@@ -1,5 +1,6 @@
 """The containers of our pods: command, ports, probes, mounts. What holds for any of them is in `container`."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from omnipipe.spec.pods import EnvVar, PodFields, Resources, StagePodFields
@@ -89,11 +90,13 @@ def gateway_container(image: str, fields: PodFields, grace_s: int, *, api_keys: 
     }
 
 
-def fetch_container(source: str, image: str, fields: PodFields, weights: Weights, token: Object | None) -> Object:
+def fetch_container(
+    sources: Sequence[str], image: str, fields: PodFields, weights: Weights, token: Object | None
+) -> Object:
     """Ends when the weights are there; does nothing when they are already."""
     return {
         **_container(FETCH, image, fields, [] if token is None else [{"name": "HF_TOKEN", "valueFrom": token}]),
-        "args": ["fetch", source, "--into", FOLDER],
+        "args": ["fetch", *sources, "--into", FOLDER],
         **_resources(_plain(fields.resources)),
         "volumeMounts": [
             {"name": TEMPORARY_VOLUME, "mountPath": "/tmp"},

@@ -7,14 +7,14 @@ pod, or one Job for all pods when they share a volume.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from omnipipe.spec.manifest import ModelSpec
-from omnipipe.spec.sources import parse_source
+from omnipipe.spec.manifest import ModelSpec, PipelineSpec
+from omnipipe.spec.sources import Source, parse_source
 from omnipipe_operator.children import names
 from omnipipe_operator.children.owner import Owner
 from omnipipe_operator.observed import Object
 from omnipipe_operator.settings import OperatorSettings
 
-__all__ = ["FOLDER", "Weights", "source_problem", "weights_of"]
+__all__ = ["FOLDER", "Weights", "draft_problem", "draft_source", "drafts_of", "source_problem", "weights_of"]
 
 FOLDER: Final = "/models"
 _VOLUME: Final = "models"
@@ -60,6 +60,46 @@ def weights_of(model: ModelSpec, owner: Owner) -> Weights:
             return _hub(model, model.source, owner)
         case _:
             return Weights(model.source)
+
+
+def drafts_of(spec: PipelineSpec, stage: str | None = None) -> tuple[str, ...]:
+    """Draft models that are fetched beside the model, for one stage or for all."""
+    drafts = [one.draft.source for one in spec.stages if one.draft is not None and stage in (None, one.name)]
+    return tuple(sorted({source for source in drafts if parse_source(source).scheme == "hf"}))
+
+
+def draft_source(source: str) -> str:
+    """As the pod sees it, where `draft_problem` has nothing to say."""
+    parsed = parse_source(source)
+    if parsed.scheme != "pvc":
+        return source
+    return f"file://{FOLDER}/{parsed.location.partition('/')[2]}".rstrip("/")
+
+
+def draft_problem(spec: PipelineSpec) -> str | None:
+    """Why no pod can load a stage's draft model: it comes the way that the model comes, or not at all."""
+    model = None if spec.model.source is None else parse_source(spec.model.source)
+    for index, stage in enumerate(spec.stages):
+        if stage.draft is None:
+            continue
+        draft, wrong = parse_source(stage.draft.source), None
+        match draft.scheme:
+            case "builtin":
+                continue
+            case "hf" if model is None or model.scheme != "hf":
+                wrong = "hf:// is fetched on a cluster beside a model from hf:// only"
+            case "pvc" if model is None or (model.scheme, _claim(model)) != ("pvc", _claim(draft)):
+                wrong = "a pvc:// has to be on the claim that spec.model.source names"
+            case "hf" | "pvc":
+                continue
+            case scheme:
+                wrong = f"{scheme}:// is not loadable on a cluster for a draft model; use hf:// or pvc://"
+        return f"spec.stages[{index}].draft.source: {wrong}"
+    return None
+
+
+def _claim(source: Source) -> str:
+    return source.location.partition("/")[0]
 
 
 def source_problem(model: ModelSpec, settings: OperatorSettings) -> str | None:

@@ -21,7 +21,7 @@ from omnipipe_operator.children.curve import CLIENT_FILES
 from omnipipe_operator.children.hashing import gateway_part, json_hash, stage_part
 from omnipipe_operator.children.labels import Component
 from omnipipe_operator.children.meta import metadata
-from omnipipe_operator.children.models import Weights, weights_of
+from omnipipe_operator.children.models import Weights, drafts_of, weights_of
 from omnipipe_operator.children.owner import Owner
 from omnipipe_operator.children.pods import GROUP_READS, PodParts, pod_template
 from omnipipe_operator.observed import Object
@@ -56,7 +56,9 @@ def stage_deployment(
         fields=fields,
         templates=stage_templates(spec, stage),
         containers=[stage_container(stage, image, fields, weights, grace_s)],
-        init_containers=_fetch(spec, image, fields, weights) if weights.fetched_by == "pod" else [],
+        init_containers=_fetch(spec, image, fields, weights, drafts_of(spec, stage))
+        if weights.fetched_by == "pod"
+        else [],
         volumes=[
             *_volumes(owner, cohort),
             {"name": SHARED_MEMORY_VOLUME, "emptyDir": shared_memory},
@@ -105,13 +107,14 @@ def fetch_job(pipeline: ValidatedPipeline, owner: Owner, cohort: Cohort, setting
     weights = weights_of(spec.model, owner)
     if weights.fetched_by != "job":
         return None
+    drafts = drafts_of(spec)
     fields = spec.pod.model_copy(update={"runtime_class_name": None})
     image = fields.image or cohort.images.stage
     parts = PodParts(
         component=Component.FETCH,
         fields=fields,
         templates=() if spec.pod.pod_template is None else (spec.pod.pod_template,),
-        containers=_fetch(spec, image, fields, weights),
+        containers=_fetch(spec, image, fields, weights, drafts),
         init_containers=[],
         volumes=[weights.writable_volume],
         annotations={},
@@ -121,7 +124,7 @@ def fetch_job(pipeline: ValidatedPipeline, owner: Owner, cohort: Cohort, setting
     template = pod_template(owner, parts, settings)
     template["spec"]["restartPolicy"] = "Never"  # so that a failed pod stays, with what it wrote last
     job_spec: Object = {"backoffLimit": _FETCH_ATTEMPTS, "template": template}
-    name = names.fetch_job(owner.name, json_hash([weights.source, weights.claim]))
+    name = names.fetch_job(owner.name, json_hash([weights.source, weights.claim, *drafts]))
     head = metadata(owner, name, Component.FETCH)
     head["annotations"] = {labels.TEMPLATE: json_hash(job_spec, 16)}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": head, "spec": job_spec}
@@ -152,12 +155,14 @@ def _deployment(
     }
 
 
-def _fetch(spec: PipelineSpec, image: str, fields: PodFields, weights: Weights) -> list[Object]:
+def _fetch(
+    spec: PipelineSpec, image: str, fields: PodFields, weights: Weights, drafts: tuple[str, ...]
+) -> list[Object]:
     secret = spec.model.token_secret
     token: Object | None = None
     if secret is not None:
         token = {"secretKeyRef": {"name": secret.name, "key": secret.key}}
-    return [fetch_container(str(weights.source), image, fields, weights, token)]
+    return [fetch_container([str(weights.source), *drafts], image, fields, weights, token)]
 
 
 def _volumes(owner: Owner, cohort: Cohort, *, files: tuple[str, ...] = ()) -> list[Object]:

@@ -78,7 +78,7 @@ class FamiliesArgs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchArgs:
-    source: str
+    sources: tuple[str, ...]
     into: Path | None
     log_format: Literal["text", "json"]
 

@@ -1,4 +1,4 @@
-"""`omnipipe fetch`: a model from its source to a folder, whole or not at all."""
+"""`omnipipe fetch`: models from their sources to folders, whole or not at all."""
 
 import logging
 import os
@@ -22,13 +22,14 @@ def run(args: FetchArgs) -> Exit:
     settings = WeightsSettings.read(os.environ)
     report = report_for(sys.stderr)
     try:
-        if args.into is None:
-            folder = resolve(args.source, settings=settings, report=report)
-        else:
-            folder = fetch(args.source, args.into, settings=settings, report=report)
+        for source in args.sources:
+            if args.into is None:
+                folder = resolve(source, settings=settings, report=report)
+            else:
+                folder = fetch(source, args.into, settings=settings, report=report)
+            sys.stdout.write(f"{folder}\n")
     except (HubUnreachable, NoSpace) as error:
         raise CommandError(str(error), Exit.START_FAILED) from error
     except WeightsError as error:
         raise CommandError(str(error), Exit.INVALID) from error
-    sys.stdout.write(f"{folder}\n")
     return Exit.OK

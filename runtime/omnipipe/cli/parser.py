@@ -47,7 +47,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         case "families":
             return FamiliesArgs()
         case "fetch":
-            return FetchArgs(source=given.source, into=given.into, log_format=given.log_format)
+            return FetchArgs(sources=tuple(given.sources), into=given.into, log_format=given.log_format)
         case "keys":
             return KeysArgs(folder=given.folder)
         case "profile":
@@ -148,7 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("--request", metavar="ID", help="show this request alone, event by event")
 
     fetch = command("fetch", "Bring a model here: whole, or not at all, checked before it is used.")
-    fetch.add_argument("source", metavar="SOURCE", help="hf://owner/name[@revision], builtin://name or file:///path")
+    fetch.add_argument(
+        "sources", metavar="SOURCE", nargs="+", help="hf://owner/name[@revision], builtin://name or file:///path"
+    )
     fetch.add_argument(
         "--into",
         type=Path,

@@ -12,6 +12,7 @@ from omnipipe.spec.manifest import Pipeline, StageSpec
 from omnipipe.spec.media import MediaSpec
 from omnipipe.spec.params import normal_param
 from omnipipe.spec.plan import (
+    DraftPlan,
     EnginePlan,
     GatewayPlan,
     MediaPlan,
@@ -120,7 +121,10 @@ def _engine(kind: StageType, spec: StageSpec | None) -> EnginePlan:
     )
     if spec is None:
         return base
-    return base.model_copy(update=spec.engine.model_dump(exclude_none=True))
+    given = spec.engine.model_dump(exclude_none=True)
+    if spec.draft is not None:
+        given["draft"] = DraftPlan(source=spec.draft.source, tokens=spec.draft.tokens)
+    return base.model_copy(update=given)
 
 
 def _edge(edge: GraphEdge) -> PlanEdge:

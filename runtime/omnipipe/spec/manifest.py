@@ -43,6 +43,7 @@ from omnipipe.spec.section import Section
 __all__ = [
     "API_VERSION",
     "KIND",
+    "DraftSpec",
     "EdgeSpec",
     "EngineSpec",
     "GatewaySpec",
@@ -138,6 +139,16 @@ class EngineSpec(Section):
     )
 
 
+class DraftSpec(Section):
+    """Speculative decoding: answers stay what they are, and come sooner."""
+
+    source: SourceUrl = Field(
+        description="Where the draft model's weights come from: a small model with the vocabulary of the stage's own. "
+        "On a cluster: hf:// beside a model from hf://, pvc:// on the claim of a model from pvc://, or builtin://."
+    )
+    tokens: int = Field(default=4, ge=1, le=16, description="Tokens that are guessed at once, at most.")
+
+
 class StageSpec(Section):
     name: NewStageName = Field(
         description="Name of the stage. Without spec.edges: the stage of the family that this entry overrides. "
@@ -159,6 +170,11 @@ class StageSpec(Section):
         default=256, ge=1, le=65536, description="Requests one replica works on at once; beyond it, it counts as full."
     )
     engine: EngineSpec = Field(default=EngineSpec(), description="How requests are put together into engine steps.")
+    draft: DraftSpec | None = Field(
+        default=None,
+        description="A draft model that guesses tokens for the stage's own model to check several in one step. For "
+        "stages with an autoregressive engine.",
+    )
     params: dict[ParamName, ParamScalar] = Field(
         default={},
         max_length=64,

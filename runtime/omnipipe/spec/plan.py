@@ -14,6 +14,7 @@ from omnipipe.spec.errors import PlanError
 
 __all__ = [
     "PLAN_VERSION",
+    "DraftPlan",
     "Dtype",
     "EdgeKind",
     "EngineKind",
@@ -56,6 +57,14 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class DraftPlan(_Frozen):
+    """A small model that guesses what the stage's own will say."""
+
+    source: str
+    tokens: int = Field(default=4, ge=1, le=16)
+    """Guessed at once, at most."""
+
+
 class EnginePlan(_Frozen):
     kind: EngineKind = EngineKind.BATCH
     placement: Placement = Placement.INLINE
@@ -78,6 +87,8 @@ class EnginePlan(_Frozen):
     """Autoregressive: what the model computes in; auto: what suits its weights and the hardware."""
     max_context: int | None = Field(default=None, ge=2, le=1 << 24)
     """Autoregressive: positions of one request, prompt and answer; None: what the model was made for."""
+    draft: DraftPlan | None = None
+    """Autoregressive: speculative decoding."""
 
 
 class PlanStage(_Frozen):

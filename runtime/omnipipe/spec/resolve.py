@@ -8,7 +8,7 @@ from omnipipe.spec.family import Family
 from omnipipe.spec.graph import Graph, GraphStage
 from omnipipe.spec.graph_rules import check_graph
 from omnipipe.spec.manifest import EdgeSpec, PipelineSpec
-from omnipipe.spec.rules import check_engine, check_params
+from omnipipe.spec.rules import check_draft, check_engine, check_params
 from omnipipe.spec.suggest import meant
 from omnipipe.spec.wiring import EdgeWish, OutputWish, Wiring
 
@@ -46,6 +46,7 @@ def _take_family(wiring: Wiring, spec: PipelineSpec) -> None:
             wiring.say((*path, "type"), "only a graph of your own (spec.edges) gives a stage another type; remove it")
         wiring.problems += check_params(stage.params, kind, path)
         wiring.problems += check_engine(stage.engine, kind, path)
+        wiring.problems += check_draft(stage.draft, kind, family, path)
     if spec.outputs is not None:
         wiring.say(("spec", "outputs"), "belongs to a graph of your own: give spec.edges too, or remove it")
     for edge in family.edges:
@@ -81,6 +82,7 @@ def _take_stages(wiring: Wiring, spec: PipelineSpec) -> None:
         if kind is not None:
             wiring.problems += check_params(stage.params, kind, path)
             wiring.problems += check_engine(stage.engine, kind, path)
+            wiring.problems += check_draft(stage.draft, kind, family, path)
             continue
         key = "name" if stage.type is None else "type"
         more = " (without `type`, a stage's name is its type)" if stage.type is None else ""

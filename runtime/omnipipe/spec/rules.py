@@ -8,13 +8,13 @@ from pydantic.alias_generators import to_camel
 
 from omnipipe.spec.errors import PathKey, Problem
 from omnipipe.spec.family import Family, StageType
-from omnipipe.spec.manifest import EngineSpec, GatewaySpec, ModelSpec, PipelineSpec, TransportSpec
+from omnipipe.spec.manifest import DraftSpec, EngineSpec, GatewaySpec, ModelSpec, PipelineSpec, TransportSpec
 from omnipipe.spec.params import param_problem
 from omnipipe.spec.plan import EngineKind, ParamValue
 from omnipipe.spec.sources import parse_source
 from omnipipe.spec.suggest import listed, meant
 
-__all__ = ["check_engine", "check_fields", "check_model", "check_params"]
+__all__ = ["check_draft", "check_engine", "check_fields", "check_model", "check_params"]
 
 _OF_OTHERS: Final = {
     EngineKind.BATCH: ("step_tokens", "kv_bytes", "block_tokens", "prefix_cache", "dtype", "max_context"),
@@ -36,13 +36,7 @@ def check_model(model: ModelSpec, family: Family) -> list[Problem]:
         return [Problem(path, f"is required: the {family.name} family loads weights from {_schemes(family)}")]
     if not family.needs_source:
         return [Problem(path, f"the {family.name} family has no weights to load; remove this field")]
-    try:
-        source = parse_source(model.source)
-    except ValueError as error:
-        return [Problem(path, str(error))]
-    if source.scheme not in family.sources:
-        return [Problem(path, f"the {family.name} family loads from {_schemes(family)}, not {source.scheme}://")]
-    return []
+    return _check_source(model.source, family, path)
 
 
 def check_params(params: dict[str, ParamValue], stage: StageType, path: PathKey) -> list[Problem]:
@@ -68,6 +62,25 @@ def check_engine(engine: EngineSpec, stage: StageType, path: PathKey) -> list[Pr
         for name in _OF_OTHERS[stage.engine]
         if getattr(engine, name) is not None
     ]
+
+
+def check_draft(draft: DraftSpec | None, stage: StageType, family: Family, path: PathKey) -> list[Problem]:
+    if draft is None:
+        return []
+    if stage.engine is not EngineKind.AUTOREGRESSIVE:
+        message = f'has no effect: stage type "{stage.name}" has the {stage.engine} engine'
+        return [Problem((*path, "draft"), message)]
+    return _check_source(draft.source, family, (*path, "draft", "source"))
+
+
+def _check_source(url: str, family: Family, path: PathKey) -> list[Problem]:
+    try:
+        source = parse_source(url)
+    except ValueError as error:
+        return [Problem(path, str(error))]
+    if source.scheme not in family.sources:
+        return [Problem(path, f"the {family.name} family loads from {_schemes(family)}, not {source.scheme}://")]
+    return []
 
 
 def _schemes(family: Family) -> str:

@@ -175,8 +175,14 @@ def _engine_for(plan: Plan, stage: PlanStage, program: Any, registry: Registry) 
             metrics = AutoregressiveMetrics(
                 registry, namespace=plan.namespace, pipeline=plan.pipeline, stage=stage.name, revision=plan.revision
             )
-            kernel = NativeAttention()
-            return AutoregressiveEngine(program, stage.engine, stage=stage.name, metrics=metrics, kernel=kernel)
+            draft = None
+            if stage.engine.draft is not None:
+                from omnipipe.engines.autoregressive.draft import load_draft
+
+                draft = load_draft(stage.engine.draft, stage.engine.dtype)
+            return AutoregressiveEngine(
+                program, stage.engine, stage=stage.name, metrics=metrics, kernel=NativeAttention(), draft=draft
+            )
         case _:
             assert_never(stage.engine.kind)
 

@@ -8,13 +8,16 @@ what is wrong with one request ends that one. Must not know what a program does 
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import torch
+from transformers import PreTrainedModel
 
-from omnipipe.engines.autoregressive.architecture import examine
+from omnipipe.engines.autoregressive.architecture import Architecture, examine
 from omnipipe.engines.autoregressive.blocks import BlockPool
+from omnipipe.engines.autoregressive.draft import Draft, check_vocabulary
 from omnipipe.engines.autoregressive.exchange import Exchange, Taken
 from omnipipe.engines.autoregressive.grammar import Grammars
 from omnipipe.engines.autoregressive.kv import KvMemory
@@ -24,9 +27,10 @@ from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.autoregressive.program import AutoregressiveProgram
 from omnipipe.engines.autoregressive.runner import Output, Runner
-from omnipipe.engines.autoregressive.sampler import sample
+from omnipipe.engines.autoregressive.sampler import Chooser, Sampled, sample
 from omnipipe.engines.autoregressive.scheduler import Scheduler, Slice
 from omnipipe.engines.autoregressive.sizing import kv_blocks
+from omnipipe.engines.autoregressive.speculation import Speculation
 from omnipipe.engines.engine import Begin, Drop, EngineLoad, Failure, Feed, Pause, Result, Resume, Work
 from omnipipe.engines.program import Job
 from omnipipe.errors import ErrorKind, RequestError
@@ -42,6 +46,21 @@ _BEGIN_AT_ONCE = 16
 _Part = Sequence[tuple[Slice, Live]]
 
 
+@dataclass(slots=True)
+class _Due:
+    """A request that gets a token in this step, or several."""
+
+    piece: Slice
+    live: Live
+    row: int
+    """Of the packed row: what its first token is chosen from."""
+    index: int
+    """Of that, among the rows that sample."""
+    hidden: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    held: int = 0
+    """Guesses that held."""
+
+
 class AutoregressiveEngine:
     """Loads the program's model when it is made. `stage` is for logs and for what a client is told. With a `kernel` the
     model is made quicker on a CPU, where it can be: its linear layers are replaced, too."""
@@ -55,6 +74,7 @@ class AutoregressiveEngine:
         stage: str = "autoregressive",
         metrics: AutoregressiveMetrics | None = None,
         kernel: NativeAttention | None = None,
+        draft: Draft | None = None,
     ) -> None:
         self._stage = stage
         self._clock = clock
@@ -63,22 +83,31 @@ class AutoregressiveEngine:
         architecture = examine(model)
         if kernel is not None:
             pack_linears(model)
+        drafting = None if draft is None else self._examine_draft(draft, model, architecture, program, kernel)
         size = options.block_tokens
-        blocks = kv_blocks(options, architecture, model.dtype, model.device)
+        blocks = kv_blocks(options, architecture, model.dtype, model.device, drafting)
         context = min(architecture.context, options.max_context or architecture.context)
         if blocks * size < context:
             context = blocks * size
             _log.warning("stage %s: the KV cache holds %d positions, so a request has no more", stage, context)
-        memory = KvMemory(architecture, blocks, size, model.dtype, model.device)
-        shapes = {(shape.key_dim, shape.value_dim) for shape in architecture.layers}
-        if kernel is not None and kernel.fits(model.dtype, model.device, size, shapes):
-            kernel.start()
-            memory.native = kernel
+        memory = _memory(architecture, blocks, size, model, kernel)
         self._runner = Runner(model, architecture, memory, program.hidden_layers)
         self.pool = BlockPool(blocks, reuse=options.prefix_cache)
         self.scheduler = Scheduler(
             self.pool, block_tokens=size, max_batch=options.max_batch, step_tokens=options.step_tokens
         )
+        self.speculation: Speculation | None = None
+        if draft is not None and drafting is not None:
+            self.speculation = Speculation(
+                Runner(draft.model, drafting, _memory(drafting, blocks, size, draft.model, kernel)),
+                drafting,
+                self.scheduler,
+                tokens=draft.tokens,
+                columns=architecture.vocab_size,
+                block_tokens=size,
+                stage=stage,
+                metrics=metrics,
+            )
         stops = getattr(model.generation_config, "eos_token_id", None)
         self._grammars = Grammars(
             program.tokenizer, architecture.vocab_size, [stops] if isinstance(stops, int) else stops or ()
@@ -151,6 +180,20 @@ class AutoregressiveEngine:
         exchange = self._exchange
         return EngineLoad(exchange.unstarted, len(exchange.live) - exchange.unstarted, self._steps, self._last_batch)
 
+    @staticmethod
+    def _examine_draft(
+        draft: Draft,
+        model: PreTrainedModel,
+        architecture: Architecture,
+        program: AutoregressiveProgram,
+        kernel: NativeAttention | None,
+    ) -> Architecture:
+        drafting = examine(draft.model)
+        check_vocabulary(draft, drafting.vocab_size, model, program.tokenizer, architecture.vocab_size)
+        if kernel is not None:
+            pack_linears(draft.model)
+        return drafting
+
     def _offer_begin(self, work: Begin) -> None:
         if work.rid in self._exchange.live:
             _log.error(
@@ -165,10 +208,11 @@ class AutoregressiveEngine:
 
     def _compute(self, slices: Sequence[Slice]) -> None:
         part = [(piece, self._exchange.live[piece.sequence.rid]) for piece in slices]
-        for piece, live in part:
+        for _, live in part:
             self._exchange.start(live)
-            if piece.samples and live.match is not None:
-                self._grammars.prepare(live.match)
+        self._grammars.prepare([live.match for piece, live in part if piece.samples and live.match is not None])
+        if self.speculation is not None:
+            self.speculation.guess(part)
         if self._compute_part(part):
             self.scheduler.recover()
 
@@ -182,6 +226,11 @@ class AutoregressiveEngine:
         else:
             self._settle(part, output)
             return True
+        if _is_out_of_memory(failed) and any(piece.guesses for piece, _ in part):
+            for piece, _ in part:
+                piece.guesses.clear()
+            self._compute_part(part)
+            return False
         halves = _halves(part) if _is_out_of_memory(failed) else ()
         if halves:
             self._shrink()
@@ -213,44 +262,76 @@ class AutoregressiveEngine:
     def _settle(self, part: _Part, output: Output) -> None:
         """The model has computed these slices: samples, and tells the programs."""
         exchange = self._exchange
-        sampling: list[tuple[Live, int]] = []
+        due: list[_Due] = []
+        choosers: list[Chooser] = []
         masks: list[tuple[int, torch.Tensor]] = []
         at = 0
         for piece, live in part:
             self.scheduler.computed(piece)
             rows = slice(at, at + piece.size)
-            at = rows.stop
+            at += piece.rows
             if output.hidden:
                 exchange.hand_prompt(live, piece, {layer: states[rows] for layer, states in output.hidden.items()})
             if piece.samples:
                 if live.match is not None:
-                    self._mask(live, len(sampling), masks)
-                sampling.append((live, rows.stop - 1))
+                    self._mask(live, len(choosers), masks)
+                due.append(_Due(piece, live, rows.stop - 1, len(choosers)))
+                choosers += [live.chooser, *live.ahead[: len(piece.guesses)]]
         if self._metrics is not None:
             self._metrics.positions.inc(at)
-            self._metrics.tokens.inc(len(sampling))
-        if not sampling:
+        if not due:
             return
-        sampled = sample(output.logits, [live.chooser for live, _ in sampling], masks)
-        taken: list[Taken] = []
-        shown: dict[int, torch.Tensor] = {}
+        sampled = sample(output.logits, choosers, masks)
         if output.hidden:
-            rows_of = [row for _, row in sampling]
+            rows_of = [one.row for one in due]
             shown = {layer: states[rows_of] for layer, states in output.hidden.items()}
-        for index, (live, _) in enumerate(sampling):
-            if live.job.rid not in exchange.live:
-                continue
-            token = sampled.tokens[index]
-            if token < 0:
-                self.pool.disown(live.sequence.blocks)
-                error = "the logits are not numbers, or the grammar allows no token"
-                exchange.fail(live, FloatingPointError(error))
-                continue
-            hidden = {}
-            if live.shows:
-                hidden = {layer: states[index : index + 1] for layer, states in shown.items()}
-            taken.append((live, token, sampled.logprobs.get(index), hidden))
-        exchange.took(taken)
+            for index, one in enumerate(due):
+                if one.live.shows:
+                    one.hidden = {layer: states[index : index + 1] for layer, states in shown.items()}
+        tokens = self._choose(due, sampled)
+        if self._metrics is not None:
+            self._metrics.tokens.inc(tokens)
+        if self.speculation is not None:
+            self.speculation.end(part, tokens)
+
+    def _choose(self, due: Sequence["_Due"], sampled: Sampled) -> int:
+        """Hands over the tokens that were chosen: of all requests the first, then those behind guesses that held. How
+        many."""
+        tokens = 0
+        going = list(due)
+        while going:
+            taken = [found for one in going if (found := self._taken(one, sampled)) is not None]
+            self._exchange.took(taken)
+            tokens += len(taken)
+            going = [one for one in going if self._holds(one, sampled)]
+        for one in due:
+            if self.speculation is not None:
+                self.speculation.settle(one.piece, one.live, one.held)
+        return tokens
+
+    def _taken(self, one: "_Due", sampled: Sampled) -> Taken | None:
+        live, index = one.live, one.index + one.held
+        if live.job.rid not in self._exchange.live:
+            return None
+        token = sampled.tokens[index]
+        if token < 0:
+            self.pool.disown(live.sequence.blocks)
+            error = "the logits are not numbers, or the grammar allows no token"
+            self._exchange.fail(live, FloatingPointError(error))
+            return None
+        return live, token, sampled.logprobs.get(index), one.hidden
+
+    def _holds(self, one: "_Due", sampled: Sampled) -> bool:
+        """Whether the position behind the token that was just taken has been computed with it, so that there is another
+        token."""
+        guesses, sequence = one.piece.guesses, one.piece.sequence
+        if one.held == len(guesses) or sampled.tokens[one.index + one.held] != guesses[one.held]:
+            return False
+        one.held += 1
+        if one.live.job.rid not in self._exchange.live or sequence.todo != 1 or sequence.spans:
+            return False
+        self.scheduler.computed(Slice(sequence, len(sequence.tokens) - 1, 1, samples=True))
+        return True
 
     def _mask(self, live: Live, row: int, masks: list[tuple[int, torch.Tensor]]) -> None:
         assert live.match is not None
@@ -270,6 +351,17 @@ class AutoregressiveEngine:
         metrics.blocks_held.set(self.pool.held)
         metrics.running.set(len(scheduler.running))
         metrics.waiting.set(len(scheduler.waiting))
+
+
+def _memory(
+    architecture: Architecture, blocks: int, block_tokens: int, model: PreTrainedModel, kernel: NativeAttention | None
+) -> KvMemory:
+    memory = KvMemory(architecture, blocks, block_tokens, model.dtype, model.device)
+    shapes = {(shape.key_dim, shape.value_dim) for shape in architecture.layers}
+    if kernel is not None and kernel.fits(model.dtype, model.device, block_tokens, shapes):
+        kernel.start()
+        memory.native = kernel
+    return memory
 
 
 def _halves(part: _Part) -> tuple[_Part, ...]:

@@ -181,8 +181,7 @@ class Exchange:
         """What to tell the program; None: that was all."""
         sequence, generation, chooser = live.sequence, live.generation, live.chooser
         chooser.chose(token)
-        if chooser.generated >= generation.min_tokens:
-            chooser.banned = frozenset()
+        chooser.lift(generation.min_tokens)
         if token in generation.stop_tokens:
             self._end(live, Finish.STOP, token)
             return None

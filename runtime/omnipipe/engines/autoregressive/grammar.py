@@ -8,7 +8,7 @@ samples its first token, which is after its prompt has been computed.
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Grammars", "Match"]
 
+_SPREAD: Final = np.where(
+    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), np.float32(0), np.float32("-inf")
+)
+"""Byte -> what eight tokens are to have added to their logits. Filling in where a mask is set takes several times as
+long as adding, which the sampler has to do while everybody waits."""
+
 
 class Match:
     """Where one request is in its grammar."""
@@ -33,13 +39,16 @@ class Match:
         self._param = param
         self._mask: Future[torch.Tensor] | None = None
 
-    def prepare(self, pool: ThreadPoolExecutor, columns: int) -> None:
-        """Begins to compute the mask of the next token."""
-        if self._mask is None:
-            self._mask = pool.submit(self._compute, columns)
+    def expect(self) -> "Future[torch.Tensor] | None":
+        """What the mask of the next token is to be put into; None: it is there, or on its way."""
+        if self._mask is not None:
+            return None
+        self._mask = Future()
+        return self._mask
 
     def mask(self) -> torch.Tensor:
-        """`[vocabulary]`, True where allowed. Raises RequestError when the grammar makes no sense or is too large."""
+        """`[vocabulary]`: 0 where allowed, else -inf. Raises RequestError when the grammar makes no sense or is too
+        large."""
         assert self._mask is not None
         mask, self._mask = self._mask, None
         return mask.result()
@@ -54,14 +63,15 @@ class Match:
         """Nothing can follow."""
         return self._matcher.result().is_stopped()
 
-    def _compute(self, columns: int) -> torch.Tensor:
+    def compute(self, columns: int) -> torch.Tensor:
+        """The mask itself. In a thread of its own: it takes as long as a small model's layer."""
         matcher = self._matcher.result()
         if matcher.is_error():
             raise RequestError(
                 ErrorKind.INVALID, f"the grammar cannot be used: {_first_line(matcher.get_error())}", param=self._param
             )
         bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-        return torch.from_numpy(np.unpackbits(bits, count=columns, bitorder="little").view(np.bool_))
+        return torch.from_numpy(_SPREAD.take(bits, axis=0).reshape(-1)[:columns])
 
 
 class Grammars:
@@ -89,8 +99,11 @@ class Grammars:
             )  # fmt: skip
         return Match(self._pool.submit(self._build, self._tokenizer, _text(grammar)), grammar.param)
 
-    def prepare(self, match: Match) -> None:
-        match.prepare(self._pool, self._columns)
+    def prepare(self, matches: Sequence[Match]) -> None:
+        """Begins to compute the masks of their next tokens."""
+        asked = [(match, mask) for match in matches if (mask := match.expect()) is not None]
+        if asked:
+            self._pool.submit(_compute, asked, self._columns)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -98,6 +111,14 @@ class Grammars:
     @staticmethod
     def _build(tokenizer: "Future[LLTokenizer]", text: str) -> LLMatcher:
         return LLMatcher(tokenizer.result(), text, log_level=0)
+
+
+def _compute(asked: Sequence[tuple[Match, "Future[torch.Tensor]"]], columns: int) -> None:
+    for match, mask in asked:
+        try:
+            mask.set_result(match.compute(columns))
+        except Exception as error:  # the boundary of the thread: whoever asks for the mask gets it
+            mask.set_exception(error)
 
 
 def _text(grammar: Grammar) -> str:

@@ -13,7 +13,19 @@ __all__ = ["Live", "append", "check_room", "make_sequence"]
 class Live:
     """Before the program has begun it there is a job alone."""
 
-    __slots__ = ("_sequence", "chooser", "generation", "handed", "job", "match", "paused", "started")
+    __slots__ = (
+        "_sequence",
+        "ahead",
+        "chooser",
+        "generation",
+        "handed",
+        "job",
+        "luck",
+        "match",
+        "paused",
+        "rest",
+        "started",
+    )
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -25,6 +37,12 @@ class Live:
         self.match: Match | None = None
         self.handed = 0
         """Hidden states of the positions before this one have been handed out."""
+        self.ahead: list[Chooser] = []
+        """As `chooser` will be after each of the guesses that are in this step."""
+        self.luck = 1.0
+        """How many of the guesses held of late, as a share."""
+        self.rest = 0
+        """Tokens for which nothing is guessed."""
         self._sequence: Sequence | None = None
 
     @property

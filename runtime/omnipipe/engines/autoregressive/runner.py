@@ -20,7 +20,7 @@ __all__ = ["Output", "Runner"]
 @dataclass(slots=True)
 class Output:
     logits: torch.Tensor
-    """`[n, vocabulary]` in f32: one row for each slice that samples, in their order."""
+    """`[n, vocabulary]` in f32: one row for each slice that samples and for each of its guesses, in their order."""
     hidden: dict[int, torch.Tensor]
     """Layer -> `[T, hidden]`, all rows of the step."""
 
@@ -48,13 +48,13 @@ class Runner:
         rows: list[int] = []
         spans: list[tuple[int, Slice]] = []
         for piece in slices:
-            row, end = len(ids), piece.start + piece.size
-            ids += piece.sequence.tokens[piece.start : end]
+            row, size, end = len(ids), piece.rows, piece.start + piece.rows
+            ids += piece.ids
             positions += range(piece.start, end)
             used = -(-end // self._memory.block_tokens)
-            places.append(Place(row, piece.size, end, piece.sequence.blocks[:used]))
+            places.append(Place(row, size, end, piece.sequence.blocks[:used]))
             if piece.samples:
-                rows.append(row + piece.size - 1)
+                rows += range(row + max(piece.size - 1, 0), row + size)
             if piece.sequence.spans:
                 spans.append((row, piece))
         wants_hidden = hidden and bool(self._wanted)
@@ -77,7 +77,7 @@ class Runner:
             return torch.tensor([counted], device=self._device)
         rows: tuple[list[float], list[float], list[float]] = ([], [], [])
         for piece in slices:
-            start, end, rope = piece.start, piece.start + piece.size, piece.sequence.rope
+            start, end, rope = piece.start, piece.start + piece.rows, piece.sequence.rope
             lie = [range(start, end)] * 3 if rope is None else rope.rows(start, end)
             for row, values in zip(rows, lie, strict=True):
                 row += values

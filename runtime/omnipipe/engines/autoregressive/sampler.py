@@ -1,13 +1,16 @@
 """Chooses the next token of each row of logits, all rows of a step at once, each by its own request's wishes.
 
-    logits ──bias, penalties, bans, mask──► ──temperature──► ──top_k, top_p, min_p──► one number by the seed ──► token
+    logits ──bias, penalties, bans, mask──► ──temperature──► ──top_k, top_p, min_p──► a race by the seed ──► token
 
-What a row gives depends on that row, its request and the seed alone. Must not know when a request ends, nor compute a
-grammar (it is given masks).
+What a row gives depends on that row, its request and the seed alone. Each candidate runs a time drawn by its own number
+of (seed, place, token) and the quickest is chosen, which is exactly the distribution asked for (the Gumbel trick); and
+two rows that are alike mostly choose alike, which is what makes a draft model's guesses hold. Must not know when a
+request ends, nor compute a grammar (it is given masks).
 """
 
 import secrets
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +18,7 @@ import torch
 
 from omnipipe.engines.autoregressive.noise import uniform
 from omnipipe.engines.autoregressive.program import Choice, Sampling, TokenLogprobs
+from omnipipe.engines.autoregressive.race import numbers
 
 __all__ = ["Chooser", "Sampled", "sample"]
 
@@ -59,6 +63,20 @@ class Chooser:
         if self.penal:
             self._count(token, 1)
 
+    def after(self, token: int, min_tokens: int) -> "Chooser":
+        """As it will be if this token is chosen next; itself it stays as it is."""
+        made = copy(self)
+        if self.penal:
+            made._slot, made._tokens, made._counts = dict(self._slot), list(self._tokens), list(self._counts)
+        made.chose(token)
+        made.lift(min_tokens)
+        return made
+
+    def lift(self, min_tokens: int) -> None:
+        """Ends the ban once so many tokens have been generated."""
+        if self.generated >= min_tokens:
+            self.banned = frozenset()
+
     def past(self) -> tuple[list[int], list[int]]:
         """Tokens that penalties are about, and how often each was generated."""
         return self._tokens, self._counts
@@ -82,14 +100,20 @@ class Sampled:
 
 
 def sample(
-    logits: torch.Tensor, choosers: Sequence[Chooser], masks: Sequence[tuple[int, torch.Tensor]] = ()
+    logits: torch.Tensor,
+    choosers: Sequence[Chooser],
+    masks: Sequence[tuple[int, torch.Tensor]] = (),
+    *,
+    logprobs: bool = True,
 ) -> Sampled:
-    """`logits`: `[rows, vocabulary]` in f32, overwritten. `masks`: row and `[vocabulary]`, True where allowed."""
-    asked = [row for row, chooser in enumerate(choosers) if chooser.sampling.logprobs is not None]
+    """`logits`: `[rows, vocabulary]` in f32, overwritten. `masks`: row and `[vocabulary]`, 0 where allowed,
+    -inf elsewhere.
+    `logprobs`: False: of nobody, whatever was asked for."""
+    asked = [row for row, chooser in enumerate(choosers) if logprobs and chooser.sampling.logprobs is not None]
     raw = logits[asked].log_softmax(-1) if asked else None
     _adjust(logits, choosers, {row for row, _ in masks})
     for row, allowed in masks:
-        logits[row].masked_fill_(~_without(choosers[row].banned, allowed), float("-inf"))
+        logits[row] += _without(choosers[row].banned, allowed).to(logits.device)
     best, likeliest = logits.max(-1)
     tokens: list[int] = torch.where(best.isfinite(), likeliest, -1).tolist()
     drawn = [row for row, chooser in enumerate(choosers) if not chooser.greedy and tokens[row] >= 0]
@@ -106,8 +130,8 @@ def _without(banned: frozenset[int], allowed: torch.Tensor) -> torch.Tensor:
     if not banned:
         return allowed
     left = allowed.clone()
-    left[list(banned)] = False
-    return left if left.any() else allowed
+    left[list(banned)] = float("-inf")
+    return left if (left == 0).any() else allowed
 
 
 def _adjust(logits: torch.Tensor, choosers: Sequence[Chooser], masked: Collection[int]) -> None:
@@ -157,74 +181,73 @@ def _penalise(logits: torch.Tensor, penal: Sequence[tuple[int, Chooser]]) -> Non
 
 
 def _draw(logits: torch.Tensor, best: torch.Tensor, choosers: Sequence[Chooser]) -> list[int]:
-    """By the inverse of the distribution function, with one number a token."""
-    device = logits.device
+    """From a short list of the likeliest and what is left as a whole; rows whose limits reach further are done over
+    from the whole vocabulary. Either way gives the same."""
+    device, size = logits.device, logits.shape[1]
     temperature = torch.tensor([c.sampling.temperature for c in choosers], device=device)
-    numbers = [uniform(c.seed, c.generated) for c in choosers]
     weights = logits.sub_(best[:, None]).div_(temperature[:, None]).exp_()
-    truncated = [row for row, chooser in enumerate(choosers) if chooser.truncates]
-    whole = [row for row, chooser in enumerate(choosers) if not chooser.truncates]
-    tokens = [-1] * len(choosers)
-    if whole:
-        part = weights if not truncated else weights[whole]
-        for row, token in zip(whole, _invert(part, [numbers[row] for row in whole]), strict=True):
-            tokens[row] = token
-    if truncated:
-        part = weights if not whole else weights[truncated]
-        chosen = [choosers[row] for row in truncated]
-        drawn = _draw_truncated(part, chosen, [numbers[row] for row in truncated])
-        for row, token in zip(truncated, drawn, strict=True):
-            tokens[row] = token
-    return tokens
-
-
-def _draw_truncated(weights: torch.Tensor, choosers: Sequence[Chooser], numbers: Sequence[float]) -> list[int]:
-    """From a short list of the likeliest; rows whose limits reach further are done over from the whole vocabulary.
-    Either way gives the same: the candidates in order of likelihood, cut where the request's limits say."""
-    size = weights.shape[1]
     total = weights.sum(-1, dtype=torch.float64)
     short = min(_SHORT_LIST, size)
-    tokens, enough = _from_list(weights, total, choosers, numbers, short)
+    tokens, enough = _race(weights, total, choosers, short)
     left = [row for row, done in enumerate(enough) if not done and short < size]
     if left:
-        again, _ = _from_list(
-            weights[left], total[left], [choosers[row] for row in left], [numbers[row] for row in left], size
-        )
+        again, _ = _race(weights[left], total[left], [choosers[row] for row in left], size)
         for row, token in zip(left, again, strict=True):
             tokens[row] = token
+    for row, token in enumerate(tokens):
+        if token < 0:
+            tokens[row] = _from_rest(weights[row], choosers[row], short)
     return tokens
 
 
-def _from_list(
-    weights: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser], numbers: Sequence[float], size: int
+def _race(
+    weights: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser], size: int
 ) -> tuple[list[int], list[bool]]:
+    """The winner of each row, -1 for one that is not among the `size` likeliest; and whether the row's limits were
+    within them."""
     device = weights.device
     listed, columns = weights.topk(size, dim=-1)
     listed = listed.double()
+    kept, enough = _kept(listed, total, choosers)
+    rest = (total - listed.sum(-1)) * torch.tensor([not c.truncates for c in choosers], device=device)
+    if size == weights.shape[1]:
+        rest.zero_()
+    listed = torch.cat([listed * kept, rest.clamp_(min=0.0)[:, None]], -1)
+    runners = torch.cat([columns, columns.new_full((len(choosers), 1), -1)], -1)
+    drawn = numbers([c.seed for c in choosers], [c.generated for c in choosers], runners)
+    winners = (listed / -drawn.log_()).argmax(-1, keepdim=True)
+    chosen: list[int] = runners.gather(1, winners)[:, 0].tolist()
+    return chosen, enough.tolist()
+
+
+def _kept(listed: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which of the listed are within their row's limits, in turn: the k likeliest; of what those weigh, the first that
+    reach top_p; of them, the ones not below min_p. And whether that is all that is within them."""
+    device, size = listed.device, listed.shape[1]
     top_k = torch.tensor([min(c.sampling.top_k, size) or size for c in choosers], device=device)[:, None]
     top_p = torch.tensor([c.sampling.top_p for c in choosers], dtype=torch.float64, device=device)[:, None]
     min_p = torch.tensor([c.sampling.min_p for c in choosers], dtype=torch.float64, device=device)[:, None]
-    # In turn: the k likeliest; of what those weigh, the first that reach top_p; of them, the ones not below min_p.
-    listed = listed * (torch.arange(size, device=device) < top_k)
-    limited = [0 < c.sampling.top_k <= size for c in choosers]
-    base = torch.where(torch.tensor(limited, device=device), listed.sum(-1), total)[:, None]
+    first = torch.arange(size, device=device) < top_k
+    listed = listed * first
+    limited = torch.tensor([0 < c.sampling.top_k <= size for c in choosers], device=device)
+    base = torch.where(limited, listed.sum(-1), total)[:, None]
     reach = listed.cumsum(-1)
-    kept = (reach - listed) < top_p * base
+    kept = first & ((reach - listed) < top_p * base)
     kept &= listed >= min_p  # the likeliest weighs 1
     kept[:, 0] = True
-    enough = (
-        torch.tensor(limited, device=device) | (reach[:, -1:] >= top_p * base)[:, 0] | (listed[:, -1] < min_p[:, 0])
-    )
-    at = _invert(listed * kept, numbers)
-    chosen = columns.gather(1, torch.tensor(at, device=device)[:, None])[:, 0]
-    return chosen.tolist(), enough.tolist()
+    free = torch.tensor([not c.truncates for c in choosers], device=device)
+    enough = free | limited | (reach[:, -1:] >= top_p * base)[:, 0] | (listed[:, -1] < min_p[:, 0])
+    return kept, enough
 
 
-def _invert(weights: torch.Tensor, numbers: Sequence[float]) -> list[int]:
-    reach = weights.cumsum(-1, dtype=torch.float64)
-    target = torch.tensor(numbers, dtype=torch.float64, device=weights.device)[:, None] * reach[:, -1:]
-    found = torch.searchsorted(reach, target, right=True).clamp_(max=weights.shape[1] - 1)
-    return found[:, 0].tolist()
+def _from_rest(weights: torch.Tensor, chooser: Chooser, size: int) -> int:
+    """One that is not among the `size` likeliest, by the inverse of the distribution function."""
+    columns = weights.topk(size).indices
+    reach = weights.index_fill(0, columns, 0.0).cumsum(-1, dtype=torch.float64)
+    if not reach[-1] > 0:  # it was a matter of rounding
+        return int(columns[0])
+    number = uniform(chooser.seed, chooser.generated) * reach[-1:]
+    return int(torch.searchsorted(reach, number, right=True).clamp_(max=len(weights) - 1))
 
 
 def _logprobs(

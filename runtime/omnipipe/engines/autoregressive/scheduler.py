@@ -10,7 +10,7 @@ first, then who came first; nobody is overtaken for ever. Pure: no torch, no clo
 """
 
 from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omnipipe.engines.autoregressive.blocks import BlockPool
 from omnipipe.engines.autoregressive.sequence import Sequence, State
@@ -27,6 +27,19 @@ class Slice:
     size: int
     samples: bool
     """Its last position gives the next token."""
+    guesses: list[int] = field(default_factory=list)
+    """Tokens behind the slice that may turn out to be the next ones: they are computed with it, and each of their
+    positions gives a token, too."""
+
+    @property
+    def rows(self) -> int:
+        """Positions, guesses included."""
+        return self.size + len(self.guesses)
+
+    @property
+    def ids(self) -> list[int]:
+        """What the model is given."""
+        return self.sequence.tokens[self.start : self.start + self.size] + self.guesses
 
 
 class Scheduler:
@@ -48,6 +61,8 @@ class Scheduler:
         self._max_batch = max_batch
         self._arrivals = 0
         self._steps = 0
+        self._spare = 0
+        """Positions that the step has room for beyond its slices."""
         self._slices: list[Slice] = []
         self._in_step: set[Sequence] = set()
         self._coming: set[bytes] = set()
@@ -87,6 +102,7 @@ class Scheduler:
         self._admit(budget)
         if not self._slices:
             self._force()
+        self._spare = self.step_tokens - sum(piece.size for piece in self._slices)
         return self._slices
 
     def computed(self, piece: Slice) -> None:
@@ -99,6 +115,18 @@ class Scheduler:
             if digest is None:
                 break
             self.pool.offer(sequence.blocks[index], digest)
+
+    def widen(self, piece: Slice, count: int) -> int:
+        """Blocks for guesses behind a slice of this step: of what is free, for nobody gives way to a guess. For how
+        many of `count` there is room."""
+        sequence, end = piece.sequence, piece.start + piece.size
+        room = (len(sequence.blocks) + self.pool.free) * self._block_tokens - end
+        count = max(0, min(count, self._spare, room))
+        missing = self._blocks_for(end + count) - len(sequence.blocks)
+        if missing > 0:
+            sequence.blocks += self.pool.take(missing)
+        self._spare -= count
+        return count
 
     def shrink(self) -> None:
         """A step was too large for the machine's memory: half of it from now on. Those that generate never wait."""
@@ -264,7 +292,7 @@ class Scheduler:
     def _give_up_blocks(self, sequence: Sequence) -> None:
         self.pool.release(sequence.blocks)
         sequence.blocks = []
-        sequence.computed = 0
+        sequence.computed = sequence.drafted = 0
 
     # Prefix reuse
 

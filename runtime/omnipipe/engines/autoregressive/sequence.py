@@ -46,8 +46,9 @@ class Sequence:
     """`limit`: positions it can have at most, prompt and answer together."""
 
     __slots__ = (
-        "_digests", "_plain_until", "arrival", "blocks", "cached", "computed", "held", "last_step", "limit", "paused",
-        "preemptions", "prefix_cached", "priority", "prompt_size", "rid", "rope", "shared", "spans", "state", "tokens",
+        "_digests", "_plain_until", "arrival", "blocks", "cached", "computed", "drafted", "held", "last_step", "limit",
+        "paused", "preemptions", "prefix_cached", "priority", "prompt_size", "rid", "rope", "shared", "spans", "state",
+        "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +80,8 @@ class Sequence:
         self.rope: Rope | None = None
         """None: positions are counted."""
         self.computed = 0
+        self.drafted = 0
+        """Positions whose KV of the draft model is in the blocks, too."""
         self.blocks: list[int] = []
         self.cached = 0
         """Positions whose KV came from the prefix cache when it was first admitted."""

@@ -21,9 +21,19 @@ _CUDA_SHARE: Final = 0.85
 _CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
 
 
-def kv_blocks(options: EnginePlan, architecture: Architecture, dtype: torch.dtype, device: torch.device) -> int:
-    """Never more than all sequences of a full batch can use. Raises EngineError when not one block fits."""
-    block_bytes = architecture.position_bytes(dtype.itemsize) * options.block_tokens
+def kv_blocks(
+    options: EnginePlan,
+    architecture: Architecture,
+    dtype: torch.dtype,
+    device: torch.device,
+    draft: Architecture | None = None,
+) -> int:
+    """Never more than all sequences of a full batch can use. A `draft` model keeps its KV under the same numbers of
+    blocks. Raises EngineError when not one block fits."""
+    position_bytes = architecture.position_bytes(dtype.itemsize)
+    if draft is not None:
+        position_bytes += draft.position_bytes(dtype.itemsize)
+    block_bytes = position_bytes * options.block_tokens
     kv_bytes = _free_bytes(device) if options.kv_bytes is None else options.kv_bytes
     most = options.max_batch * -(-architecture.context // options.block_tokens)
     blocks = min(kv_bytes // block_bytes, most)

@@ -10,8 +10,11 @@ import torch
 from tests.integration.engines.autoregressive.models import config_of
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from omnipipe.engines.autoregressive.draft import Draft
 from omnipipe.engines.autoregressive.engine import AutoregressiveEngine
+from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.autoregressive.pace import Pace
 from omnipipe.engines.autoregressive.program import End, Generation, Progress, Prompt, Sampling, TokenLogprobs, Turn
 from omnipipe.engines.autoregressive.sequence import State
 from omnipipe.engines.engine import Begin, Consumed, Drop, Emission, Failure, Finished, Pause, Result, Resume, Work
@@ -19,7 +22,7 @@ from omnipipe.engines.program import Emit, Job, StageContext
 from omnipipe.errors import RequestError
 from omnipipe.spec.plan import EngineKind, EnginePlan
 
-__all__ = ["GREEDY", "Answer", "Driver", "TokenProgram", "engine_for", "model_of", "reference"]
+__all__ = ["GREEDY", "Always", "Answer", "Driver", "TokenProgram", "cousin_of", "engine_for", "model_of", "reference"]
 
 GREEDY = Sampling(temperature=0.0)
 
@@ -47,6 +50,23 @@ def reference(model: PreTrainedModel, prompt: Sequence[int], count: int) -> list
         )
     answer: list[int] = out[0, len(prompt) :].tolist()
     return answer
+
+
+def cousin_of(name: str, *, seed: int = 0, unlike: float = 0.02, tokens: int = 4) -> Draft:
+    """A draft whose weights are nearly those of `model_of(name, seed)`: most of its guesses hold, and some do not."""
+    model = model_of(name, seed)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(torch.randn(weights.shape, generator=generator) * unlike * weights.std())
+    return Draft(model, None, tokens)
+
+
+class Always(Pace):
+    """Whatever it takes: tests do not depend on the machine's speed."""
+
+    def allows(self, batch: int) -> bool:
+        return True
 
 
 class TokenProgram:
@@ -197,11 +217,19 @@ class Driver:
 
 
 @contextmanager
-def engine_for(program: TokenProgram, kernel: NativeAttention | None = None, **options: Any) -> Iterator[Driver]:
+def engine_for(
+    program: TokenProgram,
+    kernel: NativeAttention | None = None,
+    draft: Draft | None = None,
+    metrics: AutoregressiveMetrics | None = None,
+    **options: Any,
+) -> Iterator[Driver]:
     defaults: Mapping[str, Any] = {"max_batch": 8, "step_tokens": 256, "kv_bytes": 1 << 20}
     plan = EnginePlan(kind=EngineKind.AUTOREGRESSIVE, **{**defaults, **options})
-    engine = AutoregressiveEngine(program, plan, kernel=kernel)
+    engine = AutoregressiveEngine(program, plan, kernel=kernel, draft=draft, metrics=metrics)
     try:
+        if engine.speculation is not None:
+            engine.speculation.pace = Always()
         yield Driver(engine)
     finally:
         engine.close()

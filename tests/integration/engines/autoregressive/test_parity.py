@@ -6,6 +6,10 @@ two likeliest tokens lie closer than `UNDECIDED`, and up to there all agreed. `t
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +19,7 @@ from tests.integration.engines.autoregressive.serving import (
     Answer,
     Driver,
     TokenProgram,
+    cousin_of,
     engine_for,
     model_of,
     reference,
@@ -34,17 +39,24 @@ LENGTHS = (1, 3, 17, 40, 63, 64, 5, 33)
 Case = tuple[str, PreTrainedModel, list[list[int]], list[list[int]]]
 
 
-@pytest.fixture(scope="module", autouse=True, params=["torch", "native"])
-def kernel(request: pytest.FixtureRequest) -> NativeAttention | None:
-    """Everything here holds with plain torch operations and with the kernel."""
-    if request.param == "torch":
-        return None
+@dataclass(frozen=True)
+class How:
+    kernel: NativeAttention | None
+    drafts: bool
+
+
+@pytest.fixture(scope="module", autouse=True, params=["torch", "torch, drafted", "native", "native, drafted"])
+def how(request: pytest.FixtureRequest) -> How:
+    """Everything here holds with plain torch operations and with the kernel, with a draft model and without."""
+    drafts = "drafted" in request.param
+    if "torch" in request.param:
+        return How(None, drafts)
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
     built = NativeAttention()
     built.start()
     assert built.wait(BUILD_S)
-    return built
+    return How(built, drafts)
 
 
 @pytest.fixture(scope="module", params=sorted(CONFIGS))
@@ -54,6 +66,15 @@ def case(request: pytest.FixtureRequest) -> Case:
     prompts = [torch.randint(2, 300, (size,), generator=generator).tolist() for size in LENGTHS]
     model = model_of(request.param)
     return request.param, model, prompts, [reference(model, prompt, NEW) for prompt in prompts]
+
+
+@contextmanager
+def opened(case: Case, how: How, **options: Any) -> Iterator[Driver]:
+    draft = cousin_of(case[0]) if how.drafts else None
+    with engine_for(TokenProgram(case[1]), how.kernel, draft, **options) as driver:
+        yield driver
+        if driver.engine.speculation is not None:
+            assert driver.engine.speculation.accepted > 0
 
 
 def agree(case: Case, index: int, answer: Answer) -> None:
@@ -71,8 +92,8 @@ def agree(case: Case, index: int, answer: Answer) -> None:
     assert logits[answer.tokens[at]] > first - UNDECIDED
 
 
-def test_alone(case: Case, kernel: NativeAttention | None) -> None:
-    with engine_for(TokenProgram(case[1]), kernel, prefix_cache=False) as driver:
+def test_alone(case: Case, how: How) -> None:
+    with opened(case, how, prefix_cache=False) as driver:
         for index, prompt in enumerate(case[2]):
             answer = driver.ask(str(index), prompt, NEW)
             driver.run()
@@ -80,8 +101,8 @@ def test_alone(case: Case, kernel: NativeAttention | None) -> None:
 
 
 @pytest.mark.parametrize("step_tokens", [8, 23, 256])
-def test_in_a_ragged_batch_and_in_chunks(case: Case, kernel: NativeAttention | None, step_tokens: int) -> None:
-    with engine_for(TokenProgram(case[1]), kernel, step_tokens=step_tokens) as driver:
+def test_in_a_ragged_batch_and_in_chunks(case: Case, how: How, step_tokens: int) -> None:
+    with opened(case, how, step_tokens=step_tokens) as driver:
         answers = [driver.ask(str(index), prompt, NEW) for index, prompt in enumerate(case[2])]
         driver.run()
         for index, answer in enumerate(answers):
@@ -89,8 +110,8 @@ def test_in_a_ragged_batch_and_in_chunks(case: Case, kernel: NativeAttention | N
         driver.check_idle()
 
 
-def test_arriving_one_after_the_other_beside_sampled_ones(case: Case, kernel: NativeAttention | None) -> None:
-    with engine_for(TokenProgram(case[1]), kernel, step_tokens=32) as driver:
+def test_arriving_one_after_the_other_beside_sampled_ones(case: Case, how: How) -> None:
+    with opened(case, how, step_tokens=32) as driver:
         answers = []
         for index, prompt in enumerate(case[2]):
             answers.append(driver.ask(str(index), prompt, NEW))
@@ -103,9 +124,9 @@ def test_arriving_one_after_the_other_beside_sampled_ones(case: Case, kernel: Na
             agree(case, index, answer)
 
 
-def test_with_preemption(case: Case, kernel: NativeAttention | None) -> None:
+def test_with_preemption(case: Case, how: How) -> None:
     """Memory for 160 positions and 418 to hold: those that run are thrown out and come back."""
-    with engine_for(TokenProgram(case[1]), kernel, prefix_cache=False, max_context=100) as driver:
+    with opened(case, how, prefix_cache=False, max_context=100) as driver:
         pool = driver.engine.pool
         hogs = pool.take(pool.count - 10)
         check = pool.check
@@ -120,8 +141,8 @@ def test_with_preemption(case: Case, kernel: NativeAttention | None) -> None:
         driver.check_idle()
 
 
-def test_with_a_shared_prefix(case: Case, kernel: NativeAttention | None) -> None:
-    with engine_for(TokenProgram(case[1]), kernel) as driver:
+def test_with_a_shared_prefix(case: Case, how: How) -> None:
+    with opened(case, how) as driver:
         for index in (3, 4, 5):
             agree(case, index, asked(driver, f"first {index}", case[2][index]))
             again = asked(driver, f"again {index}", case[2][index])
@@ -130,8 +151,8 @@ def test_with_a_shared_prefix(case: Case, kernel: NativeAttention | None) -> Non
             assert again.end.cached_tokens == (len(case[2][index]) - 1) // 16 * 16
 
 
-def test_several_of_one_prompt_in_one_moment_compute_it_once(case: Case, kernel: NativeAttention | None) -> None:
-    with engine_for(TokenProgram(case[1]), kernel, step_tokens=24) as driver:
+def test_several_of_one_prompt_in_one_moment_compute_it_once(case: Case, how: How) -> None:
+    with opened(case, how, step_tokens=24) as driver:
         answers = [driver.ask(str(n), case[2][5], NEW) for n in range(4)]
         driver.run()
         for answer in answers:
@@ -139,11 +160,11 @@ def test_several_of_one_prompt_in_one_moment_compute_it_once(case: Case, kernel:
         assert driver.engine.scheduler.hit_tokens >= 3 * 48 - 64  # those that wait for the first find its blocks
 
 
-def test_input_embeddings_are_as_good_as_tokens(case: Case, kernel: NativeAttention | None) -> None:
+def test_input_embeddings_are_as_good_as_tokens(case: Case, how: How) -> None:
     model, prompt = case[1], case[2][3]
     with torch.no_grad():
         embeds = model.get_input_embeddings()(torch.tensor(prompt))
-    with engine_for(TokenProgram(model), kernel, step_tokens=16) as driver:
+    with opened(case, how, step_tokens=16) as driver:
         mixed = [Prompt(prompt[:5]), Prompt(embeds=embeds[5:30]), Prompt(prompt[30:])]
         answer = driver.begin("mixed", Generation(mixed, max_tokens=NEW, sampling=GREEDY))
         driver.ask("other", case[2][1], NEW)
@@ -151,11 +172,11 @@ def test_input_embeddings_are_as_good_as_tokens(case: Case, kernel: NativeAttent
         agree(case, 3, answer)
 
 
-def test_logits(case: Case, kernel: NativeAttention | None) -> None:
+def test_logits(case: Case, how: How) -> None:
     """Teacher forced: log probabilities of every token that was chosen, against one pass of the reference."""
-    name, model, prompts, _ = case
+    name, _, prompts, _ = case
     sampling = Sampling(temperature=1.0, seed=5, logprobs=2)
-    with engine_for(TokenProgram(model), kernel, step_tokens=23) as driver:
+    with opened(case, how, step_tokens=23) as driver:
         answers = [driver.ask(str(n), prompt, NEW, sampling=sampling) for n, prompt in enumerate(prompts)]
         driver.run()
     fresh = model_of(name)

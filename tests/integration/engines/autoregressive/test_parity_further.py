@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from tests.integration.engines.autoregressive.models import CONFIGS, FURTHER
-from tests.integration.engines.autoregressive.serving import TokenProgram, engine_for, model_of, reference
+from tests.integration.engines.autoregressive.serving import (
+    TokenProgram,
+    cousin_of,
+    engine_for,
+    model_of,
+    reference,
+)
 from tests.integration.engines.autoregressive.test_parity import BUILD_S, LENGTHS, NEW, agree
 
 from omnipipe.engines.autoregressive.native import NativeAttention
@@ -32,19 +38,23 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[NativeAttention | None]:
     yield built
 
 
+@pytest.mark.parametrize("drafts", [False, True], ids=["plain", "drafted"])
 @pytest.mark.parametrize("name", sorted(FURTHER))
-def test_in_a_ragged_batch_and_in_chunks(name: str, kernel: NativeAttention | None) -> None:
+def test_in_a_ragged_batch_and_in_chunks(name: str, kernel: NativeAttention | None, drafts: bool) -> None:
     generator = torch.Generator().manual_seed(1)
     prompts = [torch.randint(2, 300, (size,), generator=generator).tolist() for size in LENGTHS[:5]]
     model = model_of(name)
     case = name, model, prompts, [reference(model, prompt, NEW) for prompt in prompts]
-    with engine_for(TokenProgram(model), kernel, step_tokens=24) as driver:
+    draft = cousin_of(name) if drafts else None
+    with engine_for(TokenProgram(model), kernel, draft, step_tokens=24) as driver:
         answers = [driver.ask(str(index), prompt, NEW) for index, prompt in enumerate(prompts)]
         answers += [driver.ask(f"again {index}", prompt, NEW) for index, prompt in enumerate(prompts)]
         driver.run()
         for index, answer in enumerate(answers):
             agree(case, index % len(prompts), answer)
         driver.check_idle()
+        if driver.engine.speculation is not None:
+            assert driver.engine.speculation.accepted > 0
 
 
 def test_the_document_lists_these_architectures() -> None:

@@ -120,8 +120,8 @@ def test_repetition_counts_the_prompt_and_the_others_do_not() -> None:
 def test_banned_and_masked_tokens_are_not_chosen() -> None:
     banned = Chooser(Sampling(temperature=0.0), [], frozenset({0, 1}))
     masked = Chooser(Sampling(temperature=3.0, seed=1), [])
-    allowed = torch.zeros(12, dtype=torch.bool)
-    allowed[4] = True
+    allowed = torch.full((12,), -math.inf)
+    allowed[4] = 0
     assert sample(LOGITS.repeat(2, 1), [banned, masked], [(1, allowed)]).tokens == [11, 4]
 
 
@@ -136,14 +136,14 @@ def test_a_row_that_is_no_number_is_known_and_the_others_are_not_touched(bad: fl
 
 
 def test_a_grammar_wins_over_a_ban_that_would_leave_nothing() -> None:
-    allowed = torch.zeros(12, dtype=torch.bool)
-    allowed[[4, 5]] = True
+    allowed = torch.full((12,), -math.inf)
+    allowed[[4, 5]] = 0
     some, all_banned = (Chooser(Sampling(temperature=0.0), [], frozenset(ban)) for ban in ({4, 0}, {4, 5}))
     assert sample(LOGITS.repeat(2, 1), [some, all_banned], [(0, allowed), (1, allowed)]).tokens == [5, 4]
 
 
 def test_nothing_allowed_is_known() -> None:
-    nothing = torch.zeros(12, dtype=torch.bool)
+    nothing = torch.full((12,), -math.inf)
     assert sample(LOGITS[None].clone(), [Chooser(Sampling(seed=1), [])], [(0, nothing)]).tokens == [-1]
 
 
@@ -159,3 +159,45 @@ def test_logprobs_are_the_models_own() -> None:
     top = sampled.logprobs[2].top
     assert [choice.token for choice in top] == [0, 1, 11]
     assert [choice.logprob for choice in top] == pytest.approx([want[t].item() for t in (0, 1, 11)], abs=1e-5)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.6), Sampling(top_p=0.9), Sampling(top_k=20)])
+def test_logits_that_are_nearly_alike_mostly_give_the_same_token(sampling: Sampling) -> None:
+    """What guesses live on. No two samplers can agree more often than their distributions overlap."""
+    generator = torch.Generator().manual_seed(6)
+    rows = 400
+    logits = torch.randn(rows, 300, generator=generator) * 2.5
+    others = logits + torch.randn(rows, 300, generator=generator) * 0.2
+    overlap = torch.minimum(limited(logits, sampling), limited(others, sampling)).sum(-1).mean().item()
+    choosers = [
+        Chooser(Sampling(sampling.temperature, sampling.top_p, sampling.top_k, seed=n), []) for n in range(rows)
+    ]
+    mine, its = (torch.tensor(sample(each.clone(), choosers).tokens) for each in (logits, others))
+    assert (mine == its).double().mean().item() > overlap - 0.08
+    assert overlap > 0.8
+
+
+def limited(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    p = (logits.double() / sampling.temperature).softmax(-1)
+    ranked, order = p.sort(-1, descending=True)
+    kept = ranked.cumsum(-1) - ranked < sampling.top_p
+    if sampling.top_k:
+        kept[:, sampling.top_k :] = False
+    p = torch.zeros_like(p).scatter(1, order, ranked * kept)
+    return p / p.sum(-1, keepdim=True)
+
+
+def test_what_is_not_among_the_likeliest_is_chosen_as_often_as_it_should_be() -> None:
+    """A thousand tokens of nearly one weight: most of them are looked at as a whole."""
+    logits = torch.cat([torch.full((500,), 1.0), torch.full((500,), 0.0)])[None]
+    made = Chooser(Sampling(seed=1), [])
+    counts = torch.zeros(1000)
+    for place in range(3000):
+        made.generated = place
+        counts[sample(logits.clone(), [made]).tokens[0]] += 1
+    share = math.e / (1 + math.e)
+    assert abs(counts[:500].sum().item() / 3000 - share) < 0.04
+    for tenth in range(5):
+        part = counts[tenth * 100 : tenth * 100 + 100].sum().item()
+        assert abs(part - 600 * share) < 110
+    assert (counts[:500] > 0).sum() > 480

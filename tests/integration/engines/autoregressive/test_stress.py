@@ -3,7 +3,14 @@
 import random
 
 import pytest
-from tests.integration.engines.autoregressive.serving import Answer, Driver, TokenProgram, engine_for, model_of
+from tests.integration.engines.autoregressive.serving import (
+    Answer,
+    Driver,
+    TokenProgram,
+    cousin_of,
+    engine_for,
+    model_of,
+)
 from tests.integration.engines.autoregressive.tokenizing import END, byte_tokenizer
 from transformers import PreTrainedModel
 
@@ -53,15 +60,18 @@ def any_generation(rng: random.Random) -> Generation:
 
 
 @pytest.mark.timeout(240)
-def test_all_end_right_and_nothing_leaks() -> None:
+@pytest.mark.parametrize("drafts", [False, True], ids=["plain", "drafted"])
+def test_all_end_right_and_nothing_leaks(drafts: bool) -> None:
     rng = random.Random(20)
     model: PreTrainedModel = model_of("qwen3", seed=4)
     assert model.generation_config is not None
     model.generation_config.eos_token_id = END
     program = TokenProgram(model, tokenizer=byte_tokenizer(), hidden_layers=(-1,))
     asked: dict[str, Generation] = {}
+    draft = cousin_of("qwen3", seed=4) if drafts else None
+    kv_bytes = KV_BYTES * (1 + drafts)  # the draft's is as large as the model's
     with engine_for(
-        program, max_batch=200, step_tokens=256, kv_bytes=KV_BYTES, block_tokens=8, max_context=100
+        program, draft=draft, max_batch=200, step_tokens=256, kv_bytes=kv_bytes, block_tokens=8, max_context=100
     ) as driver:
         while len(asked) < REQUESTS or driver.engine.next_step(0.0) == 0.0 or driver.paused:
             for _ in range(min(rng.choice([0, 0, 120]), REQUESTS - len(asked))):
@@ -70,9 +80,11 @@ def test_all_end_right_and_nothing_leaks() -> None:
                 driver.begin(rid, asked[rid])
             disturb(rng, driver, more=len(asked) < REQUESTS)
             driver.step()
-        assert driver.engine.scheduler.preemptions > 50
+        assert driver.engine.scheduler.preemptions > 20
         assert driver.engine.scheduler.hit_tokens > 500
         driver.check_idle()
+        if driver.engine.speculation is not None:
+            assert driver.engine.speculation.accepted > 1000
         for rid, generation in asked.items():
             if rid not in driver.dropped:
                 right(generation, driver.answers[rid])

@@ -36,7 +36,8 @@ START_S = 60.0
 """torch and transformers are imported, on a busy machine."""
 
 
-def make_plan(folder: Path, model: Path, family: str = "llm", **params: Any) -> Plan:
+def make_plan(folder: Path, model: Path, family: str = "llm", *, draft: str | None = None, **params: Any) -> Plan:
+    more = "" if draft is None else f'\n      draft: {{source: "{draft}", tokens: 3}}'
     manifest = f"""
 apiVersion: omnipipe.dev/v1alpha1
 kind: OmniPipeline
@@ -45,16 +46,18 @@ spec:
   model: {{family: {family}, source: "file://{model}"}}
   stages:
     - name: {family}
-      params: {params!r}
+      params: {params!r}{more}
 """
     (pipeline,) = read_pipelines(manifest, "tested.yaml", find_family, family_names())
     return pipeline.compile(lambda stage, replica: f"ipc://{folder}/{stage}-{replica}.sock")
 
 
 @contextmanager
-def running(folder: Path, model: Path, family: str = "llm", **params: Any) -> Iterator[Plan]:
+def running(
+    folder: Path, model: Path, family: str = "llm", *, draft: str | None = None, **params: Any
+) -> Iterator[Plan]:
     folder.chmod(0o700)
-    plan = make_plan(folder, model, family, **params)
+    plan = make_plan(folder, model, family, draft=draft, **params)
     with Fleet(plan, folder):
         yield plan
 
