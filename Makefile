@@ -11,7 +11,7 @@ help: ## list the targets
 setup: ## install everything the other targets need (cached outside the tree)
 	@scripts/setup.sh
 
-demo: setup ## start the small built-in pipeline and show its first streamed answer
+demo: setup ## ask the two small models that ship with us, one of them by a picture that it answers in sound
 	@$(PY) scripts/demo.py
 
 test: check unit integration cluster-tests e2e ## everything: the five below

@@ -133,6 +133,8 @@ def load_config(folder: Path, *, trust_remote_code: bool = False) -> "PreTrained
                 "(spec.stages[].params: {trust_remote_code: true})"
             )
         raise LoadingError(f'{folder.name}: transformers {_version()} knows no model type "{kind}"')
+    # It notes, at every load, what models' authors wrote into their configs and it has no use for.
+    logging.getLogger("transformers.modeling_rope_utils").setLevel(logging.ERROR)
     with _one_line(folder):
         return cast("PreTrainedConfig", AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code))
 

@@ -1,7 +1,7 @@
 """The code2wav stage: codes to samples as they come, several waveforms in one pass.
 
-The first piece is short, so that sound begins early, and each is up to twice as long as the one before, which is how
-much more has been heard by then. Where pieces are cut makes no difference to the samples.
+The first piece is short, so that sound begins early, and each waits for up to twice as many codes as the one before,
+which is how much more has been heard by then. Where pieces are cut makes no difference to the samples.
 """
 
 from collections import defaultdict
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3OmniMoeCode2Wav
 
 from omnipipe.engines.loading import Part, load_model
 from omnipipe.engines.program import Emit, Job, Outcome, StageContext
@@ -43,8 +44,6 @@ class Code2Wav:
     """A `BatchProgram`."""
 
     def __init__(self, context: StageContext) -> None:
-        from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3OmniMoeCode2Wav
-
         params = context.params
         part = Part("code2wav.", lambda config: config.code2wav_config, Qwen3OmniMoeCode2Wav)
         loaded = load_model(
@@ -69,8 +68,8 @@ class Code2Wav:
             except Exception as error:  # the boundary of one job: the engine fails it and goes on with the others
                 outcomes[job.rid] = error
                 continue
-            frames = min(voice.size, len(voice.waiting))
-            if frames and (frames == voice.size or _ended(job)):
+            frames = self._piece(voice, _ended(job))
+            if frames:
                 ready[frames, voice.past is None].append((job, voice))
             else:
                 outcomes[job.rid] = self._waits(job, voice)
@@ -85,6 +84,21 @@ class Code2Wav:
         voice = job.state if isinstance(job.state, _Voice) else self._silent()
         chunks = [self._checked(chunk) for chunk in job.chunks["codes"]]
         return _Voice(torch.cat((voice.waiting, *chunks)), voice.size, voice.past) if chunks else voice
+
+    def _piece(self, voice: _Voice, ended: bool) -> int:
+        """Frames of the next piece; 0: not yet. After the first piece, what has come meanwhile goes along: on a busy
+        machine there are fewer and longer pieces, which cost less."""
+        waiting = min(len(voice.waiting), self._longest)
+        if ended:
+            return min(voice.size, waiting) if voice.past is None else waiting
+        if waiting < voice.size:
+            return 0
+        frames = voice.size
+        if voice.past is None:
+            return frames
+        while 2 * frames <= waiting:  # not any number: pieces of one length are computed together
+            frames *= 2
+        return waiting if waiting == self._longest else frames
 
     def _silent(self) -> _Voice:
         return _Voice(torch.empty((0, self._vocoder.groups), dtype=torch.int32), self._first)
@@ -112,7 +126,7 @@ class Code2Wav:
         outcomes = {}
         for (job, voice), row, past in zip(together, samples.float().cpu(), pasts, strict=True):
             waiting = voice.waiting[frames:]
-            size = min(2 * voice.size, self._longest)
+            size = min(2 * frames, self._longest)
             job.state = _Voice(waiting, size, past)
             last = _ended(job) and not len(waiting)
             more = len(waiting) >= size or (_ended(job) and not last)

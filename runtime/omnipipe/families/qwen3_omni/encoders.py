@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import torch
+from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
+    Qwen3OmniMoeAudioEncoder,
+    Qwen3OmniMoeVisionEncoder,
+)
 
 from omnipipe.engines.loading import LoadedModel, Part, load_model
 from omnipipe.engines.program import Emit, Job, Outcome, StageContext
@@ -102,8 +106,6 @@ class AudioEncoder(_Encoder):
     port = "audio"
 
     def part(self) -> Part:
-        from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3OmniMoeAudioEncoder
-
         return Part("thinker.audio_tower.", lambda config: config.thinker_config.audio_config, Qwen3OmniMoeAudioEncoder)
 
     def groups(self, items: Sequence[Value]) -> Sequence[Sequence[Value]]:
@@ -132,8 +134,6 @@ class VisionEncoder(_Encoder):
     port = "vision"
 
     def part(self) -> Part:
-        from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3OmniMoeVisionEncoder
-
         return Part("thinker.visual.", lambda config: config.thinker_config.vision_config, Qwen3OmniMoeVisionEncoder)
 
     def groups(self, items: Sequence[Value]) -> Sequence[Sequence[Value]]:

@@ -1,20 +1,17 @@
 """The model folder's processor: tokenizer, chat template, and what makes features of images, sound and video."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from transformers import AutoProcessor, Qwen3OmniMoeProcessor
+from transformers.models.qwen2_vl import video_processing_qwen2_vl  # noqa: F401  # it takes seconds, with the GIL held
 
 from omnipipe.engines.errors import LoadingError
-
-if TYPE_CHECKING:
-    from transformers import Qwen3OmniMoeProcessor
 
 __all__ = ["load_processor"]
 
 
-def load_processor(folder: Path) -> "Qwen3OmniMoeProcessor":
+def load_processor(folder: Path) -> Qwen3OmniMoeProcessor:
     """Raises LoadingError, in one line."""
-    from transformers import AutoProcessor, Qwen3OmniMoeProcessor
-
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
     except Exception as error:  # many kinds, none documented; all of them mean that this model cannot be loaded

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
+    Qwen3OmniMoeCausalConvNet,
+    Qwen3OmniMoeCausalTransConvNet,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -188,11 +192,6 @@ def _widest(config: Any) -> int:
 
 
 def _replace(model: "PreTrainedModel", tape: _Tape) -> None:
-    from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
-        Qwen3OmniMoeCausalConvNet,
-        Qwen3OmniMoeCausalTransConvNet,
-    )
-
     for name, module in list(model.named_modules()):
         owner, _, leaf = name.rpartition(".")
         made: nn.Module | None = None
