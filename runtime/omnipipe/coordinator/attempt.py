@@ -2,6 +2,7 @@
 still needs. It sends nothing and decides nothing beyond these questions.
 """
 
+from dataclasses import dataclass
 from sys import maxsize
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from omnipipe.wire.port import Peer
 if TYPE_CHECKING:
     from omnipipe.coordinator.live import LiveFlight
 
-__all__ = ["Attempt", "Incoming"]
+__all__ = ["Attempt", "Incoming", "Loss"]
 
 
 class Incoming:
@@ -44,8 +45,20 @@ class Incoming:
         self.ack_every = maxsize
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What goes with a stage when the rest of an attempt goes on."""
+
+    outputs: list[str]
+    """They end here."""
+    stages: list[str]
+    """Nobody needs them any more."""
+    edges: list[tuple[str, str]]
+    """From a stage that is still needed to one that is not."""
+
+
 class Attempt:
-    __slots__ = ("fed", "flight", "incoming", "pending", "replicas", "rid", "senders", "walk")
+    __slots__ = ("dropped", "fed", "flight", "incoming", "lost", "pending", "replicas", "rid", "senders", "walk")
 
     def __init__(self, rid: str, flight: "LiveFlight", replicas: dict[str, Replica["Attempt"]]) -> None:
         self.rid = rid
@@ -59,6 +72,10 @@ class Attempt:
         self.pending = len(self.incoming)
         """Outputs that have not ended."""
         self.fed: set[str] = set()
+        self.lost: set[str] = set()
+        """Outputs that ended before they were complete."""
+        self.dropped: set[str] = set()
+        """Stages that it goes on without: what they still say was on its way."""
 
     def submits(self, ttl_s: float) -> list[tuple[Peer, Submit]]:
         """What each stage is told."""
@@ -90,6 +107,26 @@ class Attempt:
             if part.name == stage:
                 return needed[stage]
         return False
+
+    def lose(self, stage: str) -> Loss | None:
+        """Goes on without `stage` and what can only come through it. None: then nothing at all would be left."""
+        hit = {stage}
+        for part in self.walk.stages:
+            if part.name not in self.fed and not hit.isdisjoint(part.sources):
+                hit.add(part.name)
+        ended = [name for name, incoming in self.incoming.items() if incoming.limit >= 0 and incoming.stage in hit]
+        whole = self.incoming.keys() - ended - self.lost
+        if not (ended and whole):
+            return None
+        for name in ended:
+            self.incoming[name].end()
+        self.lost.update(ended)
+        self.pending -= len(ended)
+        needed = [part for part in self.walk.stages if self.needs(part.name)]
+        kept = {part.name for part in needed}
+        idle = [name for name in self.senders if name not in kept and name not in self.dropped]
+        self.dropped.update(idle)
+        return Loss(ended, idle, [(part.name, to) for part in needed for to in part.targets if to in idle])
 
     def feed(self, stage: str) -> list[str]:
         """`stage` has all its inputs. Returns the stages that have thereby done all they had to do."""

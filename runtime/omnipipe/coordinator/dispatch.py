@@ -13,7 +13,7 @@ from omnipipe.coordinator import errors
 from omnipipe.coordinator.admission import Admission
 from omnipipe.coordinator.attempt import Attempt, Incoming
 from omnipipe.coordinator.deadlines import Deadlines
-from omnipipe.coordinator.flight import Health, OmniRequest
+from omnipipe.coordinator.flight import Health, OmniRequest, Piece
 from omnipipe.coordinator.live import LiveFlight, Phase
 from omnipipe.coordinator.replicas import Replica, ReplicaTable
 from omnipipe.coordinator.walk import Walk, Walks
@@ -201,7 +201,7 @@ class Dispatcher:
         for attempt in list(replica.pinned):
             if attempt.needs(replica.stage):
                 error = errors.replica_lost(replica.stage, self._admission.retry_after_s())
-                self.fail(attempt, error, why, {replica}, freed="")
+                self.fail(attempt, error, why, {replica}, freed="", lost=replica.stage)
 
     # What becomes of a request
 
@@ -318,7 +318,7 @@ class Dispatcher:
         self._release(attempt)
         if len(attempt.fed) < attempt.walk.feeds:
             self._cancel(attempt, attempt.unfinished(), "the outputs are complete")
-        self._finish(attempt.flight, End.RESULT, None)
+        self._finish(attempt.flight, End.ERROR if attempt.lost else End.RESULT, None)
 
     def fail(
         self,
@@ -327,13 +327,18 @@ class Dispatcher:
         retry: RetryReason | None,
         suspects: Collection[Replica[Attempt]],
         freed: str,
+        lost: str = "",
     ) -> None:
-        """The attempt is over. The request is run again if that may help (`retry`) and nobody can have noticed."""
+        """The attempt is over. The request is run again if that may help (`retry`) and nobody can have noticed. If not,
+        and its reader has something, it goes on without the stage that was `lost` as long as any output can."""
         flight, now = attempt.flight, self._clock()
+        if flight.handed or flight.retries >= self._plan.gateway.max_retries or now >= flight.deadline:
+            retry = None
+        if lost and retry is None and flight.has_begun and self._go_on_without(lost, attempt, error, freed):
+            return
         self._release(attempt)
         self._cancel(attempt, [stage for stage in attempt.senders if stage != freed], "the request failed elsewhere")
-        may = not flight.handed and flight.retries < self._plan.gateway.max_retries and now < flight.deadline
-        if retry is None or not may:
+        if retry is None:
             self._finish(flight, End.ERROR, error)
             return
         flight.ready.clear()
@@ -348,6 +353,28 @@ class Dispatcher:
         if self.records(flight):
             self.note(flight, attempt, EventName.RETRY, reason=retry.value)
 
+    def _go_on_without(self, stage: str, attempt: Attempt, error: RequestError, freed: str) -> bool:
+        loss = attempt.lose(stage)
+        if loss is None:
+            return False
+        flight = attempt.flight
+        if flight.lost is None:
+            flight.lost = errors.outputs_lost(loss.outputs, error)
+        flight.ready += [Piece(name, None, True, None) for name in loss.outputs]
+        for name in loss.stages:
+            replica = attempt.replicas[name]
+            replica.pinned.pop(attempt, None)
+            self._stirred = True
+            self._leavers = self._leavers or replica.leaving
+        self._cancel(attempt, [name for name in loss.stages if name != freed], "an output of the request was lost")
+        for source, target in loss.edges:
+            self._cancel(attempt, [source], "an output of the request was lost", target)
+        if attempt.pending:
+            flight.wake()
+        else:
+            self.complete(attempt)
+        return True
+
     def _release(self, attempt: Attempt) -> None:
         """From here on nothing that comes for this attempt means anything."""
         del self.attempts[attempt.rid]
@@ -357,11 +384,11 @@ class Dispatcher:
             if replica.leaving:
                 self._leavers = True
 
-    def _cancel(self, attempt: Attempt, stages: Collection[str], why: str) -> None:
+    def _cancel(self, attempt: Attempt, stages: Collection[str], why: str, target: str = "") -> None:
         for stage in stages:
             peer = attempt.senders[stage]
             if self._table.by_peer(peer) is not None:
-                self._send(peer, Cancel(attempt.rid, why))
+                self._send(peer, Cancel(attempt.rid, why, target))
 
     def _finish(self, flight: LiveFlight, end: End | None, error: RequestError | None) -> None:
         """The one end of a request, and the only place that sets it. `end` None: it was refused,

@@ -7,6 +7,7 @@ RequestError
 ├── overloaded      429: no slot came free in time, or the queue is full
 ├── unavailable     503: a needed stage has no replica that takes work
 ├── replica_lost    503: a replica died and the request could not be run again unseen
+├── outputs_lost    as the reason: some outputs of an answer ended early, the others did not
 ├── draining        503: this process is going away
 ├── deadline        the request's own time is up
 └── misbehaved      500: a stage broke the protocol
@@ -14,7 +15,7 @@ RequestError
 
 from omnipipe.errors import ErrorKind, RequestError
 
-__all__ = ["deadline", "draining", "misbehaved", "overloaded", "replica_lost", "unavailable"]
+__all__ = ["deadline", "draining", "misbehaved", "outputs_lost", "overloaded", "replica_lost", "unavailable"]
 
 
 def overloaded(retry_after_s: float) -> RequestError:
@@ -42,6 +43,13 @@ def replica_lost(stage: str, retry_after_s: float) -> RequestError:
         code="replica_lost",
         retry_after_s=retry_after_s,
     )
+
+
+def outputs_lost(outputs: list[str], why: RequestError) -> RequestError:
+    """`why`, as it is told of an answer whose other outputs are complete."""
+    named = " and ".join(f"'{name}'" for name in outputs)
+    message = f"The output {named} broke off: {why.message}"
+    return RequestError(why.kind, message, param=why.param, code=why.code, retry_after_s=why.retry_after_s)
 
 
 def draining() -> RequestError:

@@ -40,6 +40,7 @@ class FakeFlight:
         self.taken: list[Piece] = []
         self.end: str | None = None
         self.error: RequestError | None = None
+        self.lost: RequestError | None = None
         self.close_calls = 0
         self._owner = owner
         self._steps = list(script)

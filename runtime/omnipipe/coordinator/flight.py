@@ -10,11 +10,15 @@
 An answer that goes out in one go takes `whole` in place of `next`: then nothing has reached the client before the end,
 and a replica that dies costs time alone. Both raise RequestError when the request fails. Each accepted request ends
 exactly once: every output's last piece, one RequestError, or `close` by the caller.
+
+Once a piece has been handed out, a stage that is lost takes only the outputs with it that need it: each of them ends in
+a last piece without value or meta, the others go on, and `lost` says what happened.
 """
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from omnipipe.errors import RequestError
 from omnipipe.spec.plan import Plan
 from omnipipe.wire.value import Value
 
@@ -46,6 +50,8 @@ class Piece:
 
 class Flight(Protocol):
     request_id: str
+    lost: RequestError | None
+    """Why outputs ended before they were complete, though the request goes on: for the client, after all that comes."""
 
     async def next(self) -> list[Piece]:
         """Waits for pieces; returns all that are ready; an empty list after the end. Taking them gives credit back:

@@ -59,7 +59,10 @@ class Inbound:
         incoming = attempt.incoming.get(message.output)
         seq = message.seq
         if incoming is None or incoming.peer is not peer or seq != incoming.next_seq or seq >= incoming.limit:
-            self._disbelieve(attempt, peer, f"output {message.output[:80]!r}, piece {seq}")
+            if message.output in attempt.lost:
+                self._metrics.late_messages.value += 1
+            else:
+                self._disbelieve(attempt, peer, f"output {message.output[:80]!r}, piece {seq}")
             return
         incoming.next_seq = seq + 1
         flight = attempt.flight
@@ -83,7 +86,7 @@ class Inbound:
 
     def _fed(self, peer: Peer, message: Fed) -> None:
         attempt = self._attempts.get(message.rid)
-        if attempt is None:
+        if attempt is None or message.stage in attempt.dropped:
             self._metrics.late_messages.value += 1
         elif attempt.senders.get(message.stage) is peer:
             self._dispatcher.fed(attempt, message.stage)
@@ -92,7 +95,7 @@ class Inbound:
 
     def _failed(self, peer: Peer, message: Failed) -> None:
         attempt = self._attempts.get(message.rid)
-        if attempt is None:
+        if attempt is None or message.stage in attempt.dropped or message.target in attempt.dropped:
             self._metrics.late_messages.value += 1
             return
         stage = message.stage
@@ -102,11 +105,27 @@ class Inbound:
         kind = _error_kind(message.kind)
         again = kind in (ErrorKind.UNAVAILABLE, ErrorKind.OVERLOADED)
         after = self._dispatcher.retry_after_s() if again else None
+        if message.target:
+            self._lost_on_the_way(attempt, peer, message)
+            return
         error = RequestError(kind, message.message, param=message.param, code=message.code, retry_after_s=after)
         part = attempt.walk.by_name[stage]
         suspects = [attempt.replicas[name] for name in (stage, *part.sources, *part.targets)]
         reason = RetryReason.STAGE_FAILED if message.retryable else None
-        self._dispatcher.fail(attempt, error, reason, suspects, freed=stage)
+        lost = "" if kind is ErrorKind.DEADLINE else stage
+        self._dispatcher.fail(attempt, error, reason, suspects, freed=stage, lost=lost)
+
+    def _lost_on_the_way(self, attempt: Attempt, peer: Peer, message: Failed) -> None:
+        """A stage goes on without one that it fed."""
+        target = message.target
+        if target not in attempt.walk.by_name[message.stage].targets:
+            self._disbelieve(attempt, peer, f"Failed for target {target[:80]!r}")
+            return
+        if not attempt.needs(target):
+            return
+        error = errors.replica_lost(target, self._dispatcher.retry_after_s())
+        suspects = [attempt.replicas[name] for name in (message.stage, target)]
+        self._dispatcher.fail(attempt, error, RetryReason.STAGE_FAILED, suspects, freed="", lost=target)
 
     def _disbelieve(self, attempt: Attempt, peer: Peer, what: str) -> None:
         """A stage broke the protocol: counted, and the request it named ends."""

@@ -35,9 +35,9 @@ class Owner(Protocol):
 
 class LiveFlight:
     __slots__ = (
-        "_owner", "admitted_at", "arrived_at", "attempt", "avoid", "deadline", "error", "handed", "phase", "ready",
-        "relax_at", "request", "request_id", "retries", "start", "timeout_s", "timer", "waiter", "waiting_since",
-        "walk",
+        "_owner", "admitted_at", "arrived_at", "attempt", "avoid", "deadline", "entire", "error", "handed", "lost",
+        "phase", "ready", "relax_at", "request", "request_id", "retries", "start", "timeout_s", "timer", "waiter",
+        "waiting_since", "walk",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, request: OmniRequest, walk: Walk, now: float, timeout_s: float) -> None:
@@ -63,9 +63,17 @@ class LiveFlight:
         self.ready: list[Piece] = []
         self.handed = False
         """The reader has had a piece: no attempt can be made unseen any more."""
+        self.entire = False
+        """The reader wants all or nothing."""
         self.error: RequestError | None = None
+        self.lost: RequestError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.start: asyncio.Future[None] | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its reader gets a part of the answer, whatever becomes of the rest."""
+        return self.handed or (bool(self.ready) and not self.entire)
 
     def take(self) -> list[Piece] | None:
         """`next` without the waiting: None when there is nothing yet."""
@@ -86,11 +94,12 @@ class LiveFlight:
 
     async def whole(self) -> list[Piece]:
         """They stay in `ready` until the end: a new attempt clears it, and the reader has not noticed a thing."""
+        self.entire = True
         while self.phase is not Phase.OVER:
             self._credit()
             await self._stir()
-        if self.error is not None:
-            raise self.error
+        if (error := self.error or self.lost) is not None:
+            raise error
         return self.take() or []
 
     async def started(self) -> None:

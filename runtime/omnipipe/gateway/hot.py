@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic
 
+from omnipipe.errors import RequestError
 from omnipipe.gateway.exchange import Exchange
-from omnipipe.gateway.openai.answer import ChoiceWriter, Tally, WriterT
+from omnipipe.gateway.openai.answer import DONE, ChoiceWriter, Tally, WriterT
 from omnipipe.gateway.openai.order import Order
 from omnipipe.gateway.post import BodyT, PostRoute, count_tokens
 from omnipipe.observe.metrics import RouteMetrics
@@ -37,7 +38,7 @@ class HotRoute(PostRoute[BodyT, Order[Any]], Generic[BodyT, WriterT]):
             await answer.settle(writers)
             await exchange.answer(200, answer.whole(writers))
         else:
-            await exchange.close_stream(stream.held + answer.ending(writers))
+            await exchange.close_stream(stream.held + stream.with_losses(answer.ending(writers)))
         count_tokens(writers, metrics)
 
 
@@ -80,6 +81,7 @@ class _Stream:
         self._opened = False
         self.held = b""
         """The last frames, to be sent together with what ends the stream."""
+        self._lost: list[RequestError] = []
 
     async def pump(self, index: int, writer: ChoiceWriter) -> None:
         """Few objects and no call that could be spared: between two steps of an engine the caches are cold, and what
@@ -102,8 +104,19 @@ class _Stream:
                     frames = b""
                 pieces = await flight.next()
             self.held += frames + writer.closing()
+            if flight.lost is not None:
+                self._lost.append(flight.lost)
         finally:
             flight.close()
+
+    def with_losses(self, ending: bytes) -> bytes:
+        """What was lost on the way is the last thing that is told: clients take an error for the end."""
+        tell = self._kind.tell
+        if not self._lost or tell is None:
+            return ending
+        self._exchange.failed = self._lost[0].kind
+        before = ending.removesuffix(DONE)
+        return before + b"".join(map(tell, self._lost)) + ending[len(before) :]
 
     async def _open(self) -> None:
         """Once, by whichever choice is first; the others wait until the head is out."""

@@ -14,7 +14,7 @@ from omnipipe.observe.metrics import EdgeMetrics
 from omnipipe.stage.errors import Fault, Nonsense
 from omnipipe.stage.links import Links
 from omnipipe.stage.request import Outflow, Piece, Request
-from omnipipe.stage.walks import LegKind
+from omnipipe.stage.walks import Leg, LegKind
 from omnipipe.wire.errors import PeerLost, TooBig
 from omnipipe.wire.messages import Chunk, Message, Output, Payload
 from omnipipe.wire.port import Peer
@@ -56,6 +56,8 @@ class Outbound:
         full = False
         for index in indices:
             flow = request.outflows[index]
+            if flow.cut:
+                continue
             ends = last or flow.leg.whole
             if flow.closed:
                 _log.error("stage %s: port %r emits after its end", self._stage, port, extra={"rid": request.rid})
@@ -109,13 +111,13 @@ class Outbound:
         value, last, meta, size = piece
         leg, link = flow.leg, flow.link
         if link is None:
-            self._put(request.gateway, Output(request.rid, leg.name, flow.sent, value, last, meta))
+            self._put(request, leg, request.gateway, Output(request.rid, leg.name, flow.sent, value, last, meta))
         elif link.peer is None:
             raise AssertionError("has_room() said that the link is up")
         elif leg.kind is LegKind.PAYLOAD:
-            self._put(link.peer, Payload(request.rid, self._stage, leg.name, value))
+            self._put(request, leg, link.peer, Payload(request.rid, self._stage, leg.name, value))
         else:
-            self._put(link.peer, Chunk(request.rid, self._stage, leg.name, flow.sent, value, last))
+            self._put(request, leg, link.peer, Chunk(request.rid, self._stage, leg.name, flow.sent, value, last))
         if last:
             request.unsent -= 1
         else:
@@ -126,10 +128,12 @@ class Outbound:
         flow.sent += 1
         self._edges[leg.label].sent(size)
 
-    def _put(self, peer: Peer, message: Message) -> None:
+    def _put(self, request: Request, leg: Leg, peer: Peer, message: Message) -> None:
         try:
             self._wire.send(peer, message)
         except PeerLost as error:
+            if leg.target and request.owes_others(leg.target):
+                return  # as if lost on its way: the peer's `PeerDown` follows and cuts it off, and only it
             whom = f"stage '{peer.stage}'" if peer.stage else "the gateway"
             raise Fault(ErrorKind.UNAVAILABLE, f"{whom} was lost", retryable=True) from error
         except TooBig as error:

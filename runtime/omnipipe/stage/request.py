@@ -50,7 +50,7 @@ class Inflow:
 class Outflow:
     """An edge or output of this request."""
 
-    __slots__ = ("acked", "backlog", "closed", "flight", "flight_bytes", "leg", "link", "sent")
+    __slots__ = ("acked", "backlog", "closed", "cut", "flight", "flight_bytes", "leg", "link", "sent")
 
     def __init__(self, leg: Leg, link: Link | None) -> None:
         self.leg = leg
@@ -66,6 +66,8 @@ class Outflow:
         """Emitted, waiting for room or for a connection."""
         self.closed = False
         """The program has emitted the last piece."""
+        self.cut = False
+        """Its consumer is gone and the request goes on without: what the program still emits here is thrown away."""
 
     def has_room(self) -> bool:
         leg = self.leg
@@ -76,6 +78,10 @@ class Outflow:
     def is_full(self) -> bool:
         """The program should emit no more here for now."""
         return not self.closed and (bool(self.backlog) or not self.has_room())
+
+    def is_sent(self) -> bool:
+        """Nothing more will be handed to the wire."""
+        return self.closed and not self.backlog
 
 
 class Request:
@@ -130,7 +136,22 @@ class Request:
 
     def owes(self, link: Link) -> bool:
         """Something is still to be sent to that replica."""
-        return any(flow.link is link and (flow.backlog or not flow.closed) for flow in self.outflows)
+        return any(flow.link is link and not flow.is_sent() for flow in self.outflows)
+
+    def owes_others(self, target: str) -> bool:
+        """Something is still to be sent elsewhere than to that stage."""
+        return any(flow.leg.target != target and not flow.is_sent() for flow in self.outflows)
+
+    def cut(self, target: str) -> None:
+        """Goes on without that stage."""
+        for flow in self.outflows:
+            if flow.leg.target == target and not flow.cut:
+                self.open -= not flow.closed
+                self.unsent -= not flow.is_sent()
+                flow.cut = flow.closed = True
+                flow.backlog.clear()
+                flow.flight.clear()
+                flow.flight_bytes = 0
 
     def comes_from(self, peer: Peer, stage: str) -> bool:
         """Whether this peer is the replica of that stage whose data this request takes."""

@@ -139,7 +139,7 @@ class Router:
         for rid, link in self._links.pop_due(now):
             waiting = self._requests.get(rid)
             if waiting is not None and any(flow.link is link and flow.backlog for flow in waiting.outflows):
-                self._fail(waiting, _lost(link.stage), now, StageEnd.LOST)
+                self._lose(waiting, link.stage, now)
 
     def sweep(self, now: float) -> None:
         """Housekeeping, about once a second."""
@@ -263,7 +263,11 @@ class Router:
             return
         if request.gateway is not peer:
             raise Nonsense("a Cancel from a gateway that did not submit the request")
-        self._end(request, StageEnd.CANCELLED, now)
+        if cancel.target and request.owes_others(cancel.target):
+            request.cut(cancel.target)
+            self._room_made(request, now)
+        else:
+            self._end(request, StageEnd.CANCELLED, now)
 
     # Peers
 
@@ -285,7 +289,7 @@ class Router:
             link = self._links.down(peer, refused=refused)
             if link is not None:
                 for request in self._where(lambda r: r.owes(link)):
-                    self._fail(request, _lost(link.stage), now, StageEnd.LOST)
+                    self._lose(request, link.stage, now)
         elif peer.role is Role.GATEWAY:
             for request in self._where(lambda r: r.gateway is peer):
                 self._end(request, StageEnd.LOST, now)
@@ -347,6 +351,18 @@ class Router:
         elif request.paused and not any(flow.is_full() for flow in request.outflows):
             request.paused = False
             self.work.append(Resume(request.rid))
+
+    def _lose(self, request: Request, target: str, now: float) -> None:
+        """A replica that it still needed is gone. What it owes to others goes on, unless the gateway says otherwise:
+        only there is it known whether the request may be run again."""
+        fault = _lost(target)
+        if not request.owes_others(target):
+            self._fail(request, fault, now, StageEnd.LOST)
+            return
+        request.cut(target)
+        failed = Failed(request.rid, self.stage, fault.kind.value, fault.message, fault.retryable, target=target)
+        self._outbound.tell(request.gateway, failed)
+        self._room_made(request, now)
 
     def _fail(self, request: Request, fault: Fault, now: float, end: StageEnd = StageEnd.FAILED) -> None:
         self._refuse(request.gateway, request.rid, fault)

@@ -37,7 +37,7 @@ __all__ = [
     "Welcome",
 ]
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 Name = str
 """A stage, port, input or output name."""
@@ -124,6 +124,8 @@ class Submit(_Message, frozen=True, tag="submit"):
 class Cancel(_Message, frozen=True, tag="cancel"):
     rid: str
     reason: str = ""
+    target: Name = ""
+    """Not the request but its edges to this downstream stage: what they lead to is given up, the rest goes on."""
 
 
 class Payload(_Message, frozen=True, tag="payload"):
@@ -175,7 +177,7 @@ class Fed(_Message, frozen=True, tag="fed"):
 
 
 class Failed(_Message, frozen=True, tag="failed"):
-    """The request ended in an error at `stage`, which has already freed it."""
+    """The request ended in an error at `stage`, which has already freed it (but see `target`)."""
 
     rid: str
     stage: Name
@@ -187,6 +189,8 @@ class Failed(_Message, frozen=True, tag="failed"):
     """True when another attempt may succeed (a downstream replica was lost, not the request's fault)."""
     param: str | None = None
     code: str | None = None
+    target: Name = ""
+    """`stage` has lost the replica of this downstream stage and goes on without it: the request has not ended there."""
 
 
 Message = Hello | Welcome | Refuse | Beat | Submit | Cancel | Payload | Chunk | Ack | Output | Fed | Failed

@@ -54,7 +54,7 @@ class Answer:
     sounds: list[bytes] = field(default_factory=list)
     finish_reason: str | None = None
     error: dict[str, Any] | None = None
-    """The error event that ended the stream."""
+    """The error event: nothing comes after it but [DONE], which says that the rest of the answer is whole."""
     done: bool = False
     """The stream ended with [DONE]."""
     ended_at: float = 0.0
@@ -195,10 +195,11 @@ async def ask(port: int, request: Mapping[str, Any]) -> Answer:
 
 
 def _take(answer: Answer, frame: bytes) -> None:
-    assert not (answer.done or answer.error), f"after the end: {frame!r}"
+    assert not answer.done, f"after the end: {frame!r}"
     if frame == b"[DONE]":
         answer.done = True
         return
+    assert not answer.error, f"after the error: {frame!r}"
     event = json.loads(frame)
     if "error" in event:
         answer.error = event["error"]

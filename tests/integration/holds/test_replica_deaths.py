@@ -1,7 +1,13 @@
 """A replica that dies (kill -9), two replicas a stage: what can be saved is, what cannot ends in one clear error."""
 
 import asyncio
+import base64
+import http.client
+import json
 import time
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.integration.holds.client import Chat, Refused, ask, body
@@ -70,7 +76,11 @@ async def test_in_mid_stream(cluster: Cluster, gateway: Gateway, stage: str) -> 
     killed_at = time.monotonic()
     answer = await chat.rest()
     await chat.close()
-    if stage in ("compose", "synth"):
+    if stage == "synth":
+        assert answer.error is not None and answer.error["code"] == "replica_lost", answer
+        assert "'audio'" in answer.error["message"] and "'synth'" in answer.error["message"], answer.error
+        assert (answer.text, answer.finish_reason, answer.done) == (SENTENCE, "stop", True)
+    elif stage == "compose":
         assert answer.error is not None and not answer.done
         assert answer.error["code"] == "replica_lost" and stage in answer.error["message"], answer.error
         assert SENTENCE.startswith(answer.text) and answer.text != SENTENCE
@@ -86,6 +96,73 @@ async def test_in_mid_stream(cluster: Cluster, gateway: Gateway, stage: str) -> 
         with pytest.raises(Refused) as refused:  # waits for a replica as long as it may
             await ask(gateway.port, again)
         assert refused.value.status == 504
+
+
+def lines_of(connection: http.client.HTTPConnection) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    """Of an answer in lines, as they come: modality, data, metadata."""
+    for line in connection.getresponse():
+        said = json.loads(line)
+        yield said["modality"], base64.b64decode(said["data"]), said["metadata"]
+
+
+def test_lines_in_mid_stream(cluster: Cluster, gateway: Gateway) -> None:
+    """The text goes on to its end; the line of the modality `error` is the last, as ever."""
+    pace = {"stage_params": {"compose": {"delay_ms": 100}}}
+    form = {"text": SENTENCE, "output_modalities": "text,audio", "model_kwargs": json.dumps(pace)}
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    head = {"content-type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/generate", urllib.parse.urlencode(form), head)
+    got: list[tuple[str, bytes, dict[str, Any]]] = []
+    killed = False
+    for line in lines_of(connection):
+        got.append(line)
+        if line[0] == "audio" and not killed:
+            killed = True
+            for replica in (0, 1):
+                cluster.stages["synth", replica].kill()
+    connection.close()
+    assert b"".join(data for modality, data, _ in got if modality == "text").decode() == SENTENCE
+    *_, (modality, message, metadata) = got
+    assert (modality, metadata["code"], metadata["status"]) == ("error", "replica_lost", 503)
+    assert b"'audio'" in message and b"'synth'" in message
+    assert [modality for modality, _, _ in got].count("error") == 1
+    eventually(lambda: not cluster.loads(), "idle stages")
+
+
+def test_speech_is_all_there_is(cluster: Cluster, gateway: Gateway) -> None:
+    """Nothing of it is left when its stage is gone: the file is cut off, as ever."""
+    asked = {"model": "echo", "input": SENTENCE, "voice": "alloy", "stage_params": {"synth": {"delay_ms": 100}}}
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection.request("POST", "/v1/audio/speech", json.dumps(asked), {"content-type": "application/json"})
+    answer = connection.getresponse()
+    assert answer.read(1000)
+    for replica in (0, 1):
+        cluster.stages["synth", replica].kill()
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+    connection.close()
+    eventually(lambda: not cluster.loads(), "idle stages")
+
+
+async def test_others_hear_nothing_of_it(cluster: Cluster, gateway: Gateway) -> None:
+    pace = {"compose": {"delay_ms": 200}}
+    usage = {"include_usage": True}  # comes before the error, too: an SDK reads no further
+    chat = await Chat.start(gateway.port, body(SENTENCE, audio=True, stage_params=pace, stream_options=usage))
+    await chat.first()
+    (heir,) = [n for n in (0, 1) if cluster.load("synth", n)]
+    asked = [
+        asyncio.create_task(ask(gateway.port, body(SENTENCE, stream=stream, audio=not stream, stage_params=pace)))
+        for stream in (True, True, False, False)
+    ]
+    await asyncio.to_thread(eventually, lambda: sum(cluster.load("synth", n) for n in (0, 1)) == 3, "three speak")
+    cluster.stages["synth", heir].kill()
+    for answer in await asyncio.gather(*asked):
+        assert (answer.text, answer.finish_reason, answer.done, answer.error) == (SENTENCE, "stop", True, None)
+    answer = await chat.rest()
+    await chat.close()
+    assert (answer.text, answer.done) == (SENTENCE, True)
+    assert answer.error is not None and answer.error["code"] == "replica_lost"
+    eventually(lambda: not cluster.loads(), "idle stages")
 
 
 async def test_a_stage_that_stays_dead_is_a_clear_refusal(cluster: Cluster, gateway: Gateway) -> None:

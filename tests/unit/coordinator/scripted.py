@@ -115,6 +115,8 @@ class Replica:
     gateways: list[Peer] = field(default_factory=list)
     submits: dict[str, tuple[Peer, Submit]] = field(default_factory=dict)
     cancels: list[str] = field(default_factory=list)
+    cuts: list[tuple[str, str]] = field(default_factory=list)
+    """(rid, target) of those cancels that are for one edge alone."""
     acks: list[Ack] = field(default_factory=list)
 
     def listen(self) -> None:
@@ -124,6 +126,8 @@ class Replica:
                     self.gateways.append(peer)
                 case Received(peer, Submit() as submit):
                     self.submits[submit.rid] = (peer, submit)
+                case Received(_, Cancel(target=target) as cancel) if target:
+                    self.cuts.append((cancel.rid, target))
                 case Received(_, Cancel() as cancel):
                     self.cancels.append(cancel.rid)
                 case Received(_, Ack() as ack):
@@ -146,8 +150,10 @@ class Replica:
         meta = {"finish_reason": "stop"} if last else None
         self.say(Output(rid or self.rid(), output, seq, value, last, meta))
 
-    def fail(self, *, kind: str = "internal", retryable: bool = False, rid: str | None = None) -> None:
-        self.say(Failed(rid or self.rid(), self.stage, kind, "it broke", retryable))
+    def fail(
+        self, *, kind: str = "internal", retryable: bool = False, rid: str | None = None, target: str = ""
+    ) -> None:
+        self.say(Failed(rid or self.rid(), self.stage, kind, "it broke", retryable, target=target))
 
     def load(
         self, *, running: int = 0, queued: int = 0, step_s: float = 0.0, accepting: bool = True, progress: int = 0
@@ -265,10 +271,12 @@ def texts(pieces: list[Piece] | None) -> list[Value]:
 
 
 def end_of(flight: LiveFlight) -> str:
-    """How it ended, read to the end: `result`, an error kind, or `open`."""
+    """How it ended, read to the end: `result`, `result in part`, an error kind, or `open`."""
     try:
         while pieces := flight.take():
             pass
     except RequestError as error:
         return error.kind.value
-    return "open" if pieces is None else "result"
+    if pieces is None:
+        return "open"
+    return "result" if flight.lost is None else "result in part"

@@ -54,10 +54,16 @@ class Reader:
 
     def check(self) -> None:
         assert len(set(self.ends)) <= 1, f"it ended in several ways: {self.ends}"
-        assert len({piece.value[0] for piece in self.pieces}) <= 1, "pieces of two attempts"
+        whole = [piece for piece in self.pieces if piece.value is not None]
+        lost = [piece for piece in self.pieces if piece.value is None]
+        assert all(piece.last for piece in lost)
+        assert bool(lost) <= (self.flight.lost is not None)
+        assert len(lost) < len(OUTPUTS), "what is left of it?"
+        assert len({piece.value[0] for piece in whole}) <= 1, "pieces of two attempts"
         for name in OUTPUTS:
             mine = [piece for piece in self.pieces if piece.output == name]
-            assert [piece.value[1] for piece in mine] == list(range(len(mine)))
+            told = [piece.value[1] for piece in mine if piece.value is not None]
+            assert told == list(range(len(told)))
             assert not any(piece.last for piece in mine[:-1])
 
 
@@ -105,6 +111,14 @@ class Interleavings(RuleBasedStateMachine):
         if found := self._busy(pick):
             replica, rid = found
             self._say(replica, rid, Failed(rid, replica.stage, "unavailable", "it broke", retryable))
+
+    @rule(pick=st.randoms(use_true_random=False))
+    def a_stage_loses_one_that_it_feeds(self, pick: random.Random) -> None:
+        if found := self._busy(pick):
+            replica, rid = found
+            if targets := sorted(replica.submits[rid][1].targets):
+                target = pick.choice(targets)
+                self._say(replica, rid, Failed(rid, replica.stage, "unavailable", "lost", True, target=target))
 
     @rule(
         pick=st.randoms(use_true_random=False),

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from openai import BadRequestError, OpenAI
+from openai import APIError, BadRequestError, OpenAI
 from tests.integration.families.qwen3_omni.media_files import make_clip, make_picture, make_video
 from tests.integration.local.served import Served, eventually
+from tests.leak_check import LongLived
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
 from omnipipe.media.audio import decode_audio
@@ -50,12 +52,15 @@ GREEDY: dict[str, Any] = {"talker_do_sample": False, "talker_max_new_tokens": FR
 
 
 @pytest.fixture(scope="module")
-def served(omni_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(long_lived: LongLived, omni_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("omni-served")
     manifest = folder / "omni.yaml"
     manifest.write_text(MANIFEST.format(folder=omni_folder))
     environment = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "OMP_NUM_THREADS": "1"}
-    with Served(folder, manifest, "--port", "0", env=environment) as served:
+    with (
+        long_lived("omnipipe serve, which starts killed stages again"),
+        Served(folder, manifest, "--port", "0", env=environment) as served,
+    ):
         end = time.monotonic() + START_S
         while "ready: http" not in served.out:
             assert served.process.poll() is None, served.err
@@ -341,3 +346,51 @@ def test_speech_begins_before_the_text_ends_and_who_leaves_frees_all_stages(serv
     eventually(lambda: not any(samples(served, "omnipipe_stage_running").values()), "all stages at rest")
     eventually(lambda: not any(samples(served, "omnipipe_stage_queued").values()), "nothing waits")
     assert chat(client, CASES["text"]).choices[0].message.content
+
+
+def all_up(served: Served) -> bool:
+    try:
+        with urllib.request.urlopen(served.url.removesuffix("/v1") + "/readyz", timeout=10) as page:
+            return bool(page.status == 200)
+    except HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("stage", ["code2wav", "talker"])
+def test_the_text_survives_the_speech(stage: str, served: Served, client: OpenAI, reference: Reference) -> None:
+    """A stage that only the sound needs is killed in the middle of it."""
+    length: dict[str, Any] = {"max_tokens": 400, "temperature": 0, "model": "omni"}
+    messages = [{"role": "user", "content": "hello"}]
+    create: Any = client.with_options(max_retries=0).chat.completions.create
+    wanted = create(messages=messages, extra_body={"ignore_eos": True}, **length).choices[0].message.content
+    voice = {"voice": "ethan", "format": "pcm16"}
+    extra = {"talker_max_new_tokens": 3000, "talker_do_sample": False, "ignore_eos": True}
+    stream = create(
+        messages=messages, modalities=["text", "audio"], audio=voice, stream=True, extra_body=extra, **length
+    )
+    transcript, heard, at_kill = "", False, -1
+    reasons: list[str] = []
+    with ThreadPoolExecutor(1) as pool, pytest.raises(APIError) as caught:
+        for chunk in stream:
+            (choice,) = chunk.choices
+            audio = getattr(choice.delta, "audio", None)
+            transcript += getattr(audio, "transcript", None) or ""
+            heard = heard or bool(getattr(audio, "data", None))
+            reasons += [choice.finish_reason] if choice.finish_reason else []
+            if heard and at_kill < 0:
+                at_kill = len(transcript)
+                other = pool.submit(chat, client, CASES["image"])
+                served.child("--stage", stage).kill()
+    assert transcript == wanted
+    assert 0 <= at_kill < len(wanted)
+    assert reasons == ["length"]
+    assert isinstance(caught.value.body, dict)
+    assert "'audio'" in caught.value.body["message"] and stage in caught.value.body["message"]
+    assert other.result().choices[0].message.content == reference.case("image")[0]
+    eventually(lambda: not any(samples(served, "omnipipe_stage_running").values()), "all stages at rest")
+    eventually(lambda: not any(samples(served, "omnipipe_stage_queued").values()), "nothing waits")
+    end = time.monotonic() + START_S
+    while not all_up(served):
+        assert time.monotonic() < end, f"{stage} does not come back:\n{served.out}\n{served.err}"
+        time.sleep(0.05)
+    assert say(client, CASES["image"]).transcript == reference.case("image")[0]
