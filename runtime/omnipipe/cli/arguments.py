@@ -101,6 +101,7 @@ class StageArgs:
     replica: int
     admin: str
     grace_s: float
+    threads: int | None
     curve_dir: Path | None
     run_dir: Path | None
     lifeline_fd: int | None

@@ -59,6 +59,7 @@ def parse(argv: Sequence[str]) -> Arguments:
                 replica=given.replica,
                 admin=given.admin,
                 grace_s=given.grace_s,
+                threads=given.threads,
                 curve_dir=given.curve_dir,
                 run_dir=given.run_dir,
                 lifeline_fd=given.lifeline_fd,
@@ -175,6 +176,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where /livez, /readyz and /metrics are: host:port or unix:/path (default: %(default)s)",
     )
     stage.add_argument("--grace-s", type=_seconds, default=30.0, help="on SIGTERM, time to finish (default: 30)")
+    stage.add_argument(
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="processor threads to compute with, unless OMP_NUM_THREADS says (default: one for each core)",
+    )
     _add_child(stage)
 
     gateway = command("gateway", "Run the HTTP gateway of one or several plans; what a gateway container runs.")

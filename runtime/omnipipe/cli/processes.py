@@ -29,6 +29,8 @@ __all__ = ["gateway", "stage"]
 def stage(args: StageArgs) -> int:
     with _supervised(args.run_dir, args.lifeline_fd):
         start_logging(args.process.log_format, args.process.log_level)
+        if args.threads:  # read by torch's libraries when they are loaded
+            os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
         from omnipipe.stage.process import run_stage
         from omnipipe.stage.settings import StageSettings
 

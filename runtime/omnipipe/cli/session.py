@@ -67,6 +67,7 @@ def _run(
         gateway_args=_gateway_args(args.gateway),
         listen_fd=listener.fileno(),
         launcher=launcher,
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
     children = layout.children()
     output = Output(sys.stdout.fileno())

@@ -7,7 +7,7 @@ from pathlib import Path
 from omnipipe.local.child import ChildKind, ChildSpec
 from omnipipe.local.folder import RunFolder
 from omnipipe.local.launch import Launcher
-from omnipipe.spec.plan import Plan
+from omnipipe.spec.plan import Placement, Plan, PlanStage
 
 __all__ = ["Layout", "addresses"]
 
@@ -36,6 +36,9 @@ class Layout:
     listen_fd: int
     """Of the socket that the gateway inherits."""
     launcher: Launcher
+    cores: int
+    """Of this machine. Each stage that computes gets its share: with a thread for each core in all of them, they would
+    spend most of their time waiting for each other."""
 
     def children(self) -> list[ChildSpec]:
         """The gateway, which takes longest to start, then all stages of all plans. Writes the plan files."""
@@ -52,10 +55,12 @@ class Layout:
         return ChildSpec("gateway", ChildKind.GATEWAY, words, self.launcher, {"--listen-fd": self.listen_fd})
 
     def _stages(self) -> Iterator[ChildSpec]:
+        computing = sum(len(stage.addresses) for plan in self.plans for stage in plan.stages if _computes(stage))
+        threads = ("--threads", str(max(1, self.cores // max(1, computing))))
         for index, plan in enumerate(self.plans):
             for stage, replica in _replicas(plan):
                 which = ("--plan", str(self._plan_path(index)), "--stage", stage, "--replica", str(replica))
-                words = ("stage", *which, *self._common, "--admin", self._admin(index, stage, replica))
+                words = ("stage", *which, *self._common, "--admin", self._admin(index, stage, replica), *threads)
                 name = f"{stage}-{replica}" if len(self.plans) == 1 else f"{plan.pipeline}/{stage}-{replica}"
                 yield ChildSpec(name, ChildKind.STAGE, words, self.launcher, pipeline=plan.pipeline)
 
@@ -68,6 +73,11 @@ class Layout:
 
     def _admin(self, index: int, stage: str, replica: int) -> str:
         return f"unix:{self.folder.socket(f'{_socket_name(index, len(self.plans), stage, replica)}.admin')}"
+
+
+def _computes(stage: PlanStage) -> bool:
+    """Inline engines take microseconds, on one thread."""
+    return stage.engine.placement is not Placement.INLINE
 
 
 def _plan_name(index: int) -> str:

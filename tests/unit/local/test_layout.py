@@ -19,6 +19,14 @@ spec: {model: {family: echo}, stages: [{name: synth, replicas: 2}]}
 """
 
 
+OMNI = """\
+apiVersion: omnipipe.dev/v1alpha1
+kind: OmniPipeline
+metadata: {name: omni}
+spec: {model: {family: qwen3_omni, source: "builtin://tiny-omni"}}
+"""
+
+
 class NoLauncher:
     """For children that are described and never started."""
 
@@ -40,12 +48,12 @@ def children(folder: RunFolder, *names: str) -> list[ChildSpec]:
     return layout(folder, *names).children()
 
 
-def layout(folder: RunFolder, *names: str) -> Layout:
+def layout(folder: RunFolder, *names: str, cores: int = 8) -> Layout:
     plans = []
     for index, name in enumerate(names):
         (one,) = read_pipelines(MANIFEST.replace("NAME", name), "f", find_family, family_names())
         plans.append(one.compile(addresses(folder, index, len(names))))
-    return Layout(folder, plans, ("--log-format", "json"), ("--port", "1"), 7, NoLauncher())
+    return Layout(folder, plans, ("--log-format", "json"), ("--port", "1"), 7, NoLauncher(), cores)
 
 
 def test_a_process_for_each_replica_and_one_gateway(folder: RunFolder) -> None:
@@ -60,7 +68,7 @@ def test_every_process_is_told_where_its_plan_and_sockets_are(folder: RunFolder)
     words = " ".join(stages[-1].words)
     assert words == (
         f"stage --plan {folder.path}/plan-0.json --stage synth --replica 1 --log-format json "
-        f"--run-dir {folder.path} --admin unix:{folder.path}/synth-1.admin.sock"
+        f"--run-dir {folder.path} --admin unix:{folder.path}/synth-1.admin.sock --threads 8"
     )
     plan = Plan.from_json((folder.path / "plan-0.json").read_bytes())
     assert plan.stage("synth").addresses[1] == f"ipc://{folder.path}/synth-1.sock"
@@ -82,3 +90,13 @@ def test_the_gateway_without_a_deleted_pipeline(folder: RunFolder) -> None:
     admins = [word for word in gateway.words if word.startswith("unix:")]
     assert len(admins) == 6
     assert all(word.startswith(f"unix:{folder.path}/1.") for word in admins)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(2, "1"), (6, "1"), (12, "2"), (20, "3")])
+def test_cores_are_shared(folder: RunFolder, cores: int, threads: str) -> None:
+    (one,) = read_pipelines(OMNI, "f", find_family, family_names())
+    plan = one.compile(addresses(folder, 0, 1))
+    made = Layout(folder, [plan], (), (), 7, NoLauncher(), cores)
+    stages = [child for child in made.children() if child.kind is ChildKind.STAGE]
+    assert len(stages) == 6
+    assert {child.words[child.words.index("--threads") + 1] for child in stages} == {threads}

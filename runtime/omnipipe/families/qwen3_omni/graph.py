@@ -123,7 +123,7 @@ FAMILY = Family(
             params={
                 "dtype": _DTYPE,
                 "first_chunk_frames": ParamType(
-                    int, 4, "Frames (80 ms of sound each) in the first piece of sound: how soon it leaves.", 1, 256
+                    int, 1, "Frames (80 ms of sound each) in the first piece of sound: how soon it leaves.", 1, 256
                 ),
                 "chunk_frames": ParamType(
                     int, 25, "Frames in a later piece at most; larger ones cost less computing.", 1, 1024

@@ -157,8 +157,22 @@ def test_the_first_sound_leaves_early_and_pieces_grow(program: Code2Wav, waves: 
         listener.feed("r", codes[0, frame : frame + 1], frame == LONGEST - 1)
         listener.settle()
         sizes.append(len(listener.sound["r"]))
-    assert [sizes.index(count) + 1 for count in (1, 2, 3, 4)] == [4, 12, 28, 53]
+    assert [sizes.index(count) + 1 for count in range(1, 7)] == [1, 3, 7, 15, 31, 56]
     check(listener, "r", whole[0], LONGEST)
+
+
+def test_what_has_come_meanwhile_goes_along(program: Code2Wav, waves: tuple[torch.Tensor, Wave]) -> None:
+    codes, whole = waves
+    listener = Listener(program)
+    listener.begin("r")
+    for start in (0, 20):
+        listener.feed("r", codes[0, start : start + 20], False)
+        listener.settle()
+    listener.feed("r", codes[0, 40:47], True)
+    listener.settle()
+    ends = np.cumsum([piece.value.shape[0] for piece in listener.sound["r"]])
+    assert [round((end + 555) / 1920) for end in ends] == [1, 17, 42, 47]
+    check(listener, "r", whole[0], 47)
 
 
 def test_nothing_to_say(program: Code2Wav) -> None:
