@@ -58,7 +58,8 @@ def cousin_of(name: str, *, seed: int = 0, unlike: float = 0.02, tokens: int = 4
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for weights in model.parameters():
-            weights.add_(torch.randn(weights.shape, generator=generator) * unlike * weights.std())
+            spread = weights.std() if weights.numel() > 1 else weights.abs().mean()
+            weights.add_(torch.randn(weights.shape, generator=generator) * unlike * spread)
     return Draft(model, None, tokens)
 
 
