@@ -79,7 +79,10 @@ def judge(case: Case, answer: Answer) -> tuple[Verdict, str]:
 
 def _judge_error(case: Case, answer: Answer) -> tuple[Verdict, str]:
     error = answer.errors[0]
-    if len(answer.errors) > 1 or answer.finishes or answer.dones > 1:
+    if answer.dones:  # the sound was lost, and all of the text is there
+        if not case.audio or answer.finishes != ["stop"] or answer.text != case.text:
+            return Verdict.WRONG, f"[DONE] after an error, and not all of the rest: {answer}"
+    elif answer.finishes:
         return Verdict.WRONG, f"an error and another end: {answer}"
     if set(error) != {"message", "type", "param", "code"} or not error["message"]:
         return Verdict.WRONG, f"not the error envelope: {error}"
@@ -103,7 +106,7 @@ async def _talk(client: httpx.AsyncClient, case: Case, model: str, answer: Answe
         async for line in response.aiter_lines():
             if not line.startswith("data: "):
                 continue
-            if answer.dones or answer.errors:
+            if answer.dones or (answer.errors and line != "data: [DONE]"):
                 answer.after_the_end += 1
             elif line == "data: [DONE]":
                 answer.dones += 1

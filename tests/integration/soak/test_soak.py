@@ -33,6 +33,12 @@ def error(code: str, status: int) -> Answer:
     return Answer(status=status, errors=[envelope])
 
 
+def silenced(case: Case, **but: object) -> Answer:
+    """All of the text, and an error in place of the rest of the sound."""
+    lost = {"sound": b"", "errors": error("replica_lost", 200).errors}
+    return Answer(**{**vars(right(case)), **lost, **but})
+
+
 CALM = calm_case(0, 2)
 FAILS = next(case for case in (make_case(0, n) for n in range(1000)) if case.plan is Plan.FAILS)
 
@@ -50,6 +56,10 @@ FAILS = next(case for case in (make_case(0, n) for n in range(1000)) if case.pla
         (CALM, Answer(broken="no end within 60 s"), Verdict.WRONG),
         (CALM, error("unavailable", 503), Verdict.UNSAVED),
         (CALM, error("internal_error", 500), Verdict.WRONG),
+        (CALM, silenced(CALM), Verdict.UNSAVED),
+        (CALM, silenced(CALM, text=CALM.text[:-1]), Verdict.WRONG),
+        (CALM, silenced(CALM, finishes=[]), Verdict.WRONG),
+        (CALM, silenced(CALM, dones=0), Verdict.WRONG),
         (FAILS, error("internal_error", 500), Verdict.PLANNED),
         (FAILS, error("unavailable", 503), Verdict.UNSAVED),
         (FAILS, right(FAILS), Verdict.WRONG),
