@@ -2,9 +2,9 @@
 
 The vocoder of Qwen3-Omni is causal: sliding-window attention, then convolutions that look back. What it needs of the
 past is kept: keys and values of one window, and as many columns before each convolution as its kernel reaches back.
-The modules are transformers' own; only its convolutions are replaced, by ones that take the past from a `Past` instead
-of padding with zeros. (Its transposed convolutions look one column ahead, so the waveform ends a little before the
-codes do, there as here.)
+The modules are transformers' own. Replaced are its convolutions, by ones that take the past from a `Past` instead of
+padding with zeros, and its activations, by ones that make fewer copies. (Its transposed convolutions look one column
+ahead, so the waveform ends a little before the codes do, there as here.)
 """
 
 import math
@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
     Qwen3OmniMoeCausalConvNet,
     Qwen3OmniMoeCausalTransConvNet,
+    Qwen3OmniMoeSnakeBeta,
 )
 
 if TYPE_CHECKING:
@@ -182,6 +183,19 @@ class _Upsample(nn.Module):
         return cast(torch.Tensor, self.conv(hidden)[..., self._stride : -self._stride])
 
 
+class _Snake(nn.Module):
+    """In place of a Qwen3OmniMoeSnakeBeta: x + sin(ax)^2 / b, its constants worked out once, in half the memory."""
+
+    def __init__(self, snake: Qwen3OmniMoeSnakeBeta) -> None:
+        super().__init__()
+        self._pitch = snake.alpha.detach().exp()[None, :, None]
+        self._depth = 1.0 / (snake.beta.detach().exp()[None, :, None] + snake.no_div_by_zero)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        wave = (hidden * self._pitch).sin_().square_()
+        return torch.addcmul(hidden, wave, self._depth)
+
+
 def _widest(config: Any) -> int:
     length = math.prod(config.upsampling_ratios)
     widest = length * max(config.hidden_size, config.decoder_dim)
@@ -201,6 +215,8 @@ def _replace(model: "PreTrainedModel", tape: _Tape) -> None:
         elif isinstance(module, Qwen3OmniMoeCausalTransConvNet) and module.left_pad:
             assert module.left_pad == module.conv.stride[0], "the vocoder's kernels are twice their stride, or equal it"
             made = _Upsample(module.conv, tape)
+        elif isinstance(module, Qwen3OmniMoeSnakeBeta):
+            made = _Snake(module)
         if made is not None:
             parent = model.get_submodule(owner)
             if isinstance(parent, nn.ModuleList):
