@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,11 +29,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     embeddings.write_text(manifest.replace(EMBEDDING_SOURCE, f"file://{folder}/encoder"))
     cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}  # torch makes it whether it compiles or not
     with Served(folder, EXAMPLES / "chat.yaml", embeddings, "--port", "0", env=cache) as served:
-        end = time.monotonic() + START_S
-        while "ready: http" not in served.out:
-            assert served.process.poll() is None, served.err
-            assert time.monotonic() < end, f"not ready within {START_S:.0f} s:\n{served.out}"
-            time.sleep(0.05)
+        served.wait_until_ready(START_S)
         yield served
 
 

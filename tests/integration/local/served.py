@@ -87,6 +87,15 @@ class Served:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.out}\n{self.err}") from None
 
+    def wait_until_ready(self, within_s: float = DEADLINE_S) -> None:
+        """`within_s`: longer for stages that import torch and transformers, on a busy machine."""
+        end = time.monotonic() + within_s
+        while "ready: http" not in self.out:
+            ended = self.process.poll()
+            assert ended is None, f"ended with {ended}:\n{self.out}\n{self.err}"
+            assert time.monotonic() < end, f"not ready within {within_s:.0f} s:\n{self.out}\n{self.err}"
+            time.sleep(0.05)
+
     @property
     def url(self) -> str:
         """Of the API, once it is ready."""

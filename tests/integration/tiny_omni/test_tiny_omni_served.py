@@ -3,7 +3,6 @@
 import base64
 import io
 import random
-import time
 import wave
 from collections.abc import Iterator
 from fractions import Fraction
@@ -41,11 +40,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     manifest.write_text(MANIFEST)
     environment = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "OMP_NUM_THREADS": "1"}
     with Served(folder, manifest, "--port", "0", env=environment) as served:
-        end = time.monotonic() + START_S
-        while "ready: http" not in served.out:
-            assert served.process.poll() is None, served.err
-            assert time.monotonic() < end, f"not ready within {START_S:.0f} s:\n{served.out}\n{served.err}"
-            time.sleep(0.05)
+        served.wait_until_ready(START_S)
         yield served
 
 

@@ -1,7 +1,6 @@
 """The example as it stands, from `omnipipe serve` to OpenAI's own client."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,11 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("logs")
     cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}  # torch makes it whether it compiles or not
     with Served(folder, EXAMPLE, "--port", "0", env=cache) as served:
-        end = time.monotonic() + START_S
-        while "ready: http" not in served.out:
-            assert served.process.poll() is None, served.err
-            assert time.monotonic() < end, f"not ready within {START_S:.0f} s:\n{served.out}"
-            time.sleep(0.05)
+        served.wait_until_ready(START_S)
         yield served
 
 

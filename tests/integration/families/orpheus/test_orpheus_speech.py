@@ -1,7 +1,6 @@
 """The pipeline as a client meets it: `omnipipe serve`, and OpenAI's own client asking for speech."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,11 +48,7 @@ spec:
 """)
     cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}  # torch makes it whether it compiles or not
     with Served(folder, manifest, "--port", "0", env=cache) as served:
-        end = time.monotonic() + START_S
-        while "ready: http" not in served.out:
-            assert served.process.poll() is None, served.err
-            assert time.monotonic() < end, f"not ready within {START_S:.0f} s:\n{served.out}"
-            time.sleep(0.05)
+        served.wait_until_ready(START_S)
         yield served
 
 

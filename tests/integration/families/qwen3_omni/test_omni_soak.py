@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -93,11 +92,7 @@ def served(omni_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     manifest.write_text(MANIFEST.format(folder=omni_folder))
     environment = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "OMP_NUM_THREADS": "1"}
     with Served(folder, manifest, "--port", "0", env=environment) as served:
-        end = time.monotonic() + START_S
-        while "ready: http" not in served.out:
-            assert served.process.poll() is None, served.err
-            assert time.monotonic() < end, f"not ready within {START_S:.0f} s:\n{served.out}\n{served.err}"
-            time.sleep(0.05)
+        served.wait_until_ready(START_S)
         yield served
 
 

@@ -61,11 +61,7 @@ def served(long_lived: LongLived, omni_folder: Path, tmp_path_factory: pytest.Te
         long_lived("omnipipe serve, which starts killed stages again"),
         Served(folder, manifest, "--port", "0", env=environment) as served,
     ):
-        end = time.monotonic() + START_S
-        while "ready: http" not in served.out:
-            assert served.process.poll() is None, served.err
-            assert time.monotonic() < end, f"not ready within {START_S:.0f} s:\n{served.out}\n{served.err}"
-            time.sleep(0.05)
+        served.wait_until_ready(START_S)
         yield served
 
 
