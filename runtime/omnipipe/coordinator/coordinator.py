@@ -3,7 +3,7 @@
     async with Coordinator(plan, wire, metrics, events) as coordinator:      # or connection.connect(plan)
         flight = await coordinator.submit(request)
 
-It holds no logic about requests: that is `dispatch` and `inbound`. A gateway that serves several pipelines has one
+It holds no logic about requests: that is behind `dispatch`. A gateway that serves several pipelines has one
 each.
 """
 
@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import Self
 
 from omnipipe.coordinator.discovery import RESOLVE_EVERY_S, Discovery, Lookup
-from omnipipe.coordinator.dispatch import REPLICA_WAIT_S, Dispatcher
+from omnipipe.coordinator.dispatch import Dispatcher
 from omnipipe.coordinator.flight import Health, OmniRequest
 from omnipipe.coordinator.inbound import Inbound
 from omnipipe.coordinator.live import LiveFlight, Phase
+from omnipipe.coordinator.starts import REPLICA_WAIT_S
 from omnipipe.observe.events import Events
 from omnipipe.observe.metrics import CoordinatorMetrics
 from omnipipe.spec.plan import Plan
@@ -64,7 +65,7 @@ class Coordinator:
             name=uuid.uuid4().hex[:12],
             replica_wait_s=replica_wait_s,
         )
-        self._dispatcher.on_idle = self._on_idle
+        self._dispatcher.ends.on_idle = self._on_idle
         self._inbound = Inbound(self._dispatcher, metrics)
         self._discovery = Discovery(plan, self._on_found, lookup=lookup, every_s=resolve_every_s)
         self._resolving: asyncio.Task[None] | None = None

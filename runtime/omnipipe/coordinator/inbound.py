@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 class Inbound:
     def __init__(self, dispatcher: Dispatcher, metrics: CoordinatorMetrics) -> None:
         self._dispatcher = dispatcher
-        self._attempts = dispatcher.attempts
+        self._ends = dispatcher.ends
+        self._ledger = dispatcher.ledger
+        self._attempts = dispatcher.ledger.attempts
         self._metrics = metrics
 
     def handle(self, events: Sequence[Event]) -> None:
@@ -75,11 +77,11 @@ class Inbound:
             attempt.pending -= 1
         elif type(value) is not str or len(value) > incoming.light_chars:
             incoming.heavy = True
-        if seq == 0 and self._dispatcher.records(flight):
-            self._dispatcher.note(flight, attempt, EventName.FIRST_PIECE, output=message.output)
+        if seq == 0 and self._ledger.records(flight):
+            self._ledger.note(flight, attempt, EventName.FIRST_PIECE, output=message.output)
         flight.ready.append(Piece(message.output, value, message.last, meta))
         if not attempt.pending:
-            self._dispatcher.complete(attempt)
+            self._ends.complete(attempt)
         waiter = flight.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -89,7 +91,7 @@ class Inbound:
         if attempt is None or message.stage in attempt.dropped:
             self._metrics.late_messages.value += 1
         elif attempt.senders.get(message.stage) is peer:
-            self._dispatcher.fed(attempt, message.stage)
+            self._ends.fed(attempt, message.stage)
         else:
             self._disbelieve(attempt, peer, f"Fed for stage {message.stage[:80]!r}")
 
@@ -113,7 +115,7 @@ class Inbound:
         suspects = [attempt.replicas[name] for name in (stage, *part.sources, *part.targets)]
         reason = RetryReason.STAGE_FAILED if message.retryable else None
         lost = "" if kind is ErrorKind.DEADLINE else stage
-        self._dispatcher.fail(attempt, error, reason, suspects, freed=stage, lost=lost)
+        self._ends.fail(attempt, error, reason, suspects, freed=stage, lost=lost)
 
     def _lost_on_the_way(self, attempt: Attempt, peer: Peer, message: Failed) -> None:
         """A stage goes on without one that it fed."""
@@ -125,14 +127,14 @@ class Inbound:
             return
         error = errors.replica_lost(target, self._dispatcher.retry_after_s())
         suspects = [attempt.replicas[name] for name in (message.stage, target)]
-        self._dispatcher.fail(attempt, error, RetryReason.STAGE_FAILED, suspects, freed="", lost=target)
+        self._ends.fail(attempt, error, RetryReason.STAGE_FAILED, suspects, freed="", lost=target)
 
     def _disbelieve(self, attempt: Attempt, peer: Peer, what: str) -> None:
         """A stage broke the protocol: counted, and the request it named ends."""
         self._metrics.rejected.inc()
         stage = peer.stage if peer.stage in attempt.senders else next(iter(attempt.senders))
         log.error("stage %s at %s sent nonsense for %s: %s", peer.stage, peer.address, attempt.rid, what)
-        self._dispatcher.fail(attempt, errors.misbehaved(stage), None, (), freed="")
+        self._ends.fail(attempt, errors.misbehaved(stage), None, (), freed="")
 
 
 def _error_kind(text: str) -> ErrorKind:

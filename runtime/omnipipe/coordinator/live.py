@@ -1,7 +1,7 @@
 """A request that was submitted: what the dispatcher knows of it, and the reader's end of it (`flight.Flight`).
 
 Pieces go from the wire's callback straight into a list that the reader takes whole, with one Future while he waits:
-many pieces cost one wake. What happens to the request is decided in `dispatch`.
+many pieces cost one wake. What happens to the request is decided in `starts` and `ends`.
 """
 
 import asyncio

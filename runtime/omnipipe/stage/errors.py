@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from omnipipe.errors import ErrorKind, OmnipipeError
 
-__all__ = ["ExitCode", "Fault", "Nonsense", "StageError"]
+__all__ = ["ExitCode", "Fault", "Nonsense", "StageError", "internal", "lost"]
 
 
 class ExitCode(IntEnum):
@@ -46,3 +46,13 @@ class StageError(OmnipipeError):
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def internal(stage: str) -> Fault:
+    """Something of ours or of the program's; the log has the rest."""
+    return Fault(ErrorKind.INTERNAL, f"stage '{stage}' failed")
+
+
+def lost(stage: str) -> Fault:
+    """A replica of `stage` that the request needed is gone."""
+    return Fault(ErrorKind.UNAVAILABLE, f"stage '{stage}' was lost", retryable=True)

@@ -11,7 +11,7 @@ from omnipipe.errors import ErrorKind
 from omnipipe.observe.events import EventName, Events
 from omnipipe.observe.metrics import StageMetrics
 from omnipipe.stage.early import Early, Grave, Orphans, Tombstones
-from omnipipe.stage.errors import Fault, Nonsense
+from omnipipe.stage.errors import Fault, Nonsense, internal
 from omnipipe.stage.outbound import Outbound
 from omnipipe.stage.request import Inflow, Request
 from omnipipe.wire.messages import Ack, Chunk, Fed, Payload
@@ -67,7 +67,7 @@ class Inbound:
             raise Fault(ErrorKind.INTERNAL, reason, retryable=True)
         if inflow.unacked >= inflow.window_chunks or inflow.unacked_bytes >= inflow.window_bytes:
             _log.error("stage %s: %s sends without credit", self._stage, inflow.source, extra={"rid": request.rid})
-            raise Fault(ErrorKind.INTERNAL, f"stage '{self._stage}' failed")
+            raise internal(self._stage)
         self._take(request, inflow, chunk)
 
     def consumed(self, request: Request, consumed: Consumed) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from omnipipe.errors import ErrorKind
 from omnipipe.observe.events import EventName, Events
 from omnipipe.observe.metrics import EdgeMetrics
-from omnipipe.stage.errors import Fault, Nonsense
+from omnipipe.stage.errors import Fault, Nonsense, internal
 from omnipipe.stage.links import Links
 from omnipipe.stage.request import Outflow, Piece, Request
 from omnipipe.stage.walks import Leg, LegKind
@@ -61,7 +61,7 @@ class Outbound:
             ends = last or flow.leg.whole
             if flow.closed:
                 _log.error("stage %s: port %r emits after its end", self._stage, port, extra={"rid": request.rid})
-                raise Fault(ErrorKind.INTERNAL, f"stage '{self._stage}' failed")
+                raise internal(self._stage)
             if ends:
                 flow.closed = True
                 request.open -= 1

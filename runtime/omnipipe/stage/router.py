@@ -5,7 +5,8 @@
                  └── Cancel, deadline, a death,   │ └ Pause/Resume by the credit of its consumers
                      a Failure, nonsense ─────────┴──► gone (Failed to the gateway, Drop to the engine, a tombstone)
 
-No I/O of its own, no clock, no threads: whoever drives it passes `now` (`time.monotonic()`), takes `work` to the engine
+Here is what peers say and what it asks for; `results` has the engine's part, `live` the requests and how they leave. No
+I/O of its own, no clock, no threads: whoever drives it passes `now` (`time.monotonic()`), takes `work` to the engine
 and gives it a wire to send on. Whatever goes wrong with one message or one request ends there. Must not know what a
 program computes. `docs/architecture.md` has the same story across processes.
 """
@@ -15,30 +16,20 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from omnipipe.engines.engine import (
-    Consumed,
-    Drop,
-    Emission,
-    Failure,
-    Finished,
-    Pause,
-    Result,
-    Resume,
-    Work,
-)
-from omnipipe.engines.timers import Timers
+from omnipipe.engines.engine import Work
 from omnipipe.errors import ErrorKind
 from omnipipe.observe.events import EventName, Events
 from omnipipe.observe.metrics import StageEnd, StageMetrics
 from omnipipe.spec.plan import Plan
-from omnipipe.stage.early import Grave
-from omnipipe.stage.errors import Fault, Nonsense
+from omnipipe.stage.errors import Fault, Nonsense, internal, lost
 from omnipipe.stage.inbound import Inbound
 from omnipipe.stage.links import Dialler, Links
+from omnipipe.stage.live import Live
 from omnipipe.stage.outbound import Outbound, Sender
 from omnipipe.stage.request import Outflow, Request
+from omnipipe.stage.results import Results
 from omnipipe.stage.walks import Walks
-from omnipipe.wire.messages import Ack, Beat, Cancel, Chunk, Failed, Message, Payload, Submit
+from omnipipe.wire.messages import Ack, Beat, Cancel, Chunk, Message, Payload, Submit
 from omnipipe.wire.port import Event, Peer, PeerDown, PeerUp, Received, Role
 
 __all__ = ["Router"]
@@ -68,13 +59,14 @@ class Router:
         self._metrics = metrics
         self._events = events
         self._max_running = plan.stage(stage).max_running
-        self._requests: dict[str, Request] = {}
-        self._timers = Timers()
         self._walks = Walks(plan, stage)
         self._links = Links(wire)
         edges = {label: metrics.edge(label) for label in self._walks.labels()}
         self._outbound = Outbound(stage, wire, self._links, edges, events)
         self._inbound = Inbound(stage, self.work, self._outbound, metrics, events)
+        self._live = Live(stage, self.work, self._inbound, self._outbound, metrics, events)
+        self.take_results = Results(stage, self.work, self._live, self._inbound, self._outbound).take
+        """(results, now): what the engine gives."""
         self._handlers: dict[type, Callable[[Peer, Any, float], None]] = {
             Submit: self._submit,
             Payload: self._payload,
@@ -88,12 +80,12 @@ class Router:
 
     @property
     def accepting(self) -> bool:
-        return self.loaded and not self.draining and len(self._requests) < self._max_running
+        return self.loaded and not self.draining and len(self._live) < self._max_running
 
     @property
     def live(self) -> int:
         """Requests that have not ended here."""
-        return len(self._requests)
+        return len(self._live)
 
     def predial(self, now: float) -> None:
         """Connects to the downstream replicas that the Plan names, so that no first request waits for it."""
@@ -111,35 +103,20 @@ class Router:
         elif type(event) is PeerDown:
             self._peer_down(event.peer, now, refused=event.refused)
 
-    def take_results(self, results: list[Result], now: float) -> None:
-        for result in results:
-            request = self._requests.get(result.rid)
-            if request is None:
-                continue  # ended while the engine was busy with it
-            try:
-                self._take_result(request, result, now)
-            except Fault as fault:
-                self._fail(request, fault, now)
-            except Exception:  # the boundary of one request: a bug here must not end the others
-                _log.exception("stage %s: a result could not be handled", self.stage, extra={"rid": result.rid})
-                self._fail(request, self._internal(), now)
-
     def next_due(self) -> float | None:
         """When `expire` has something to do next."""
-        deadline, connect = self._timers.next_due(), self._links.next_due()
+        deadline, connect = self._live.next_deadline(), self._links.next_due()
         if deadline is None or connect is None:
             return connect if deadline is None else deadline
         return min(deadline, connect)
 
     def expire(self, now: float) -> None:
         """Ends what has waited too long."""
-        for rid in self._timers.pop_due(now):
-            request = self._requests[rid]
-            self._fail(request, Fault(ErrorKind.DEADLINE, "the request's deadline has passed"), now, StageEnd.EXPIRED)
+        self._live.expire(now)
         for rid, link in self._links.pop_due(now):
-            waiting = self._requests.get(rid)
+            waiting = self._live.find(rid)
             if waiting is not None and any(flow.link is link and flow.backlog for flow in waiting.outflows):
-                self._lose(waiting, link.stage, now)
+                self._live.lose(waiting, link.stage, now)
 
     def sweep(self, now: float) -> None:
         """Housekeeping, about once a second."""
@@ -149,8 +126,8 @@ class Router:
     def abandon(self, now: float) -> None:
         """Ends all requests: the process is leaving. Others may run them again."""
         fault = Fault(ErrorKind.UNAVAILABLE, f"stage '{self.stage}' is shutting down", retryable=True)
-        for request in list(self._requests.values()):
-            self._fail(request, fault, now)
+        for request in self._live.where(lambda request: True):
+            self._live.fail(request, fault, now)
 
     # Messages
 
@@ -168,28 +145,27 @@ class Router:
         except Exception:  # the boundary of one message: a bug here must not end the process
             self._metrics.rejected.inc()
             _log.exception("stage %s: a %s could not be handled", self.stage, type(message).__name__)
-            self._fail_message(peer, message, self._internal(), now)
+            self._fail_message(peer, message, internal(self.stage), now)
 
     def _submit(self, peer: Peer, submit: Submit, now: float) -> None:
         rid = submit.rid
-        known = self._requests.get(rid)
+        known = self._live.find(rid)
         if known is not None:
             if known.gateway is not peer:
-                self._refuse(peer, rid, Fault(ErrorKind.INTERNAL, "two requests have the same id"))
+                self._live.refuse(peer, rid, Fault(ErrorKind.INTERNAL, "two requests have the same id"))
             raise Nonsense("a second Submit")
         refusal = self._refusal(rid)
         if refusal is not None:
             self._inbound.bury(rid, now)
-            self._refuse(peer, rid, refusal)
+            self._live.refuse(peer, rid, refusal)
             return
         try:
             request = self._admit(peer, submit, now)
         except Nonsense:
             self._inbound.bury(rid, now)
-            self._refuse(peer, rid, self._internal())
+            self._live.refuse(peer, rid, internal(self.stage))
             raise
-        self._requests[rid] = request
-        self._timers.set(rid, request.deadline)
+        self._live.add(request)
         if request.traced:
             self._events.record(request.request_id, rid, EventName.STAGE_RECEIVED)
         if request.walk.entry:
@@ -203,7 +179,7 @@ class Router:
             reason = "is shutting down"
         elif not self.loaded:
             reason = "is still loading"
-        elif len(self._requests) >= self._max_running:
+        elif len(self._live) >= self._max_running:
             reason = "is full"
         elif self._inbound.is_buried(rid):
             reason = "has given this request up"
@@ -236,28 +212,28 @@ class Router:
         )
 
     def _payload(self, peer: Peer, payload: Payload, now: float) -> None:
-        request = self._requests.get(payload.rid)
+        request = self._live.find(payload.rid)
         if request is None:
             self._inbound.stray(peer, payload, now)
         else:
             self._inbound.payload(request, peer, payload)
 
     def _chunk(self, peer: Peer, chunk: Chunk, now: float) -> None:
-        request = self._requests.get(chunk.rid)
+        request = self._live.find(chunk.rid)
         if request is None:
             self._inbound.stray(peer, chunk, now)
         else:
             self._inbound.chunk(request, peer, chunk)
 
     def _ack(self, peer: Peer, ack: Ack, now: float) -> None:
-        request = self._requests.get(ack.rid)
+        request = self._live.find(ack.rid)
         if request is None:
             return  # all was sent: nobody needs the credit any more
         self._outbound.acked(request, peer, ack.name, ack.seq, now)
-        self._room_made(request, now)
+        self._live.room_made(request, now)
 
     def _cancel(self, peer: Peer, cancel: Cancel, now: float) -> None:
-        request = self._requests.get(cancel.rid)
+        request = self._live.find(cancel.rid)
         if request is None:
             self._inbound.bury(cancel.rid, now)
             return
@@ -265,9 +241,9 @@ class Router:
             raise Nonsense("a Cancel from a gateway that did not submit the request")
         if cancel.target and request.owes_others(cancel.target):
             request.cut(cancel.target)
-            self._room_made(request, now)
+            self._live.room_made(request, now)
         else:
-            self._end(request, StageEnd.CANCELLED, now)
+            self._live.end(request, StageEnd.CANCELLED, now)
 
     # Peers
 
@@ -275,136 +251,43 @@ class Router:
         if not peer.address:
             return
         for rid in self._links.up(peer):
-            request = self._requests.get(rid)
+            request = self._live.find(rid)
             if request is None:
                 continue
             try:
                 self._outbound.resume(request, now)
-                self._room_made(request, now)
+                self._live.room_made(request, now)
             except Fault as fault:
-                self._fail(request, fault, now)
+                self._live.fail(request, fault, now)
 
     def _peer_down(self, peer: Peer, now: float, *, refused: bool) -> None:
         if peer.address:
             link = self._links.down(peer, refused=refused)
             if link is not None:
-                for request in self._where(lambda r: r.owes(link)):
-                    self._lose(request, link.stage, now)
+                for request in self._live.where(lambda r: r.owes(link)):
+                    self._live.lose(request, link.stage, now)
         elif peer.role is Role.GATEWAY:
-            for request in self._where(lambda r: r.gateway is peer):
-                self._end(request, StageEnd.LOST, now)
+            for request in self._live.where(lambda r: r.gateway is peer):
+                self._live.end(request, StageEnd.LOST, now)
         else:
             self._inbound.producer_down(peer, now)
-            for request in self._where(lambda r: r.needs_input_of(peer)):
-                self._fail(request, _lost(peer.stage), now, StageEnd.LOST)
-
-    def _where(self, holds: Callable[[Request], bool]) -> list[Request]:
-        return [request for request in self._requests.values() if holds(request)]
-
-    # The engine
-
-    def _take_result(self, request: Request, result: Result, now: float) -> None:
-        if isinstance(result, Emission):
-            full = self._outbound.emit(request, result.port, result.value, result.last, result.meta, now)
-            if full and not request.paused:
-                request.paused = True
-                self.work.append(Pause(request.rid))
-        elif isinstance(result, Finished):
-            self._finished(request, now)
-        elif isinstance(result, Consumed):
-            self._inbound.consumed(request, result)
-        else:
-            self._failed_in_engine(request, result, now)
-
-    def _finished(self, request: Request, now: float) -> None:
-        request.finished = True
-        if request.open:
-            ports = sorted({flow.leg.port for flow in request.outflows if not flow.closed})
-            _log.error("stage %s: done without ending %s", self.stage, ", ".join(ports), extra={"rid": request.rid})
-            raise self._internal()
-        self._inbound.finished(request)
-        if not request.unsent:
-            self._end(request, StageEnd.DONE, now)
-
-    def _failed_in_engine(self, request: Request, failure: Failure, now: float) -> None:
-        request.finished = True
-        error = failure.error
-        failed = Failed(
-            request.rid,
-            self.stage,
-            ErrorKind(error.kind).value,
-            str(error.message),
-            error.kind is ErrorKind.UNAVAILABLE,
-            None if error.param is None else str(error.param),
-            None if error.code is None else str(error.code),
-        )  # a program's author may have put anything there, and the other side takes text alone
-        self._outbound.tell(request.gateway, failed)
-        self._end(request, StageEnd.EXPIRED if error.kind is ErrorKind.DEADLINE else StageEnd.FAILED, now)
+            for request in self._live.where(lambda r: r.needs_input_of(peer)):
+                self._live.fail(request, lost(peer.stage), now, StageEnd.LOST)
 
     # Ends and answers
-
-    def _room_made(self, request: Request, now: float) -> None:
-        """After credit or a connection came: what waited may have gone, and the engine may go on."""
-        if request.finished:
-            if not request.unsent:
-                self._end(request, StageEnd.DONE, now)
-        elif request.paused and not any(flow.is_full() for flow in request.outflows):
-            request.paused = False
-            self.work.append(Resume(request.rid))
-
-    def _lose(self, request: Request, target: str, now: float) -> None:
-        """A replica that it still needed is gone. What it owes to others goes on, unless the gateway says otherwise:
-        only there is it known whether the request may be run again."""
-        fault = _lost(target)
-        if not request.owes_others(target):
-            self._fail(request, fault, now, StageEnd.LOST)
-            return
-        request.cut(target)
-        failed = Failed(request.rid, self.stage, fault.kind.value, fault.message, fault.retryable, target=target)
-        self._outbound.tell(request.gateway, failed)
-        self._room_made(request, now)
-
-    def _fail(self, request: Request, fault: Fault, now: float, end: StageEnd = StageEnd.FAILED) -> None:
-        self._refuse(request.gateway, request.rid, fault)
-        self._end(request, end, now)
 
     def _fail_message(self, peer: Peer, message: Message, fault: Fault, now: float) -> None:
         """Ends the request that a message belongs to, or refuses the one that it would have started."""
         rid = getattr(message, "rid", "")
-        request = self._requests.get(rid)
+        request = self._live.find(rid)
         if request is not None:
-            self._fail(request, fault, now)
+            self._live.fail(request, fault, now)
         elif isinstance(message, Submit):
             self._inbound.bury(rid, now)
-            self._refuse(peer, rid, fault)
-
-    def _end(self, request: Request, end: StageEnd, now: float) -> None:
-        """The one place where a request leaves."""
-        rid = request.rid
-        del self._requests[rid]
-        self._timers.discard(rid)
-        if request.begun and not request.finished:
-            self.work.append(Drop(rid))
-        if end is not StageEnd.DONE:
-            self._inbound.bury(rid, now)
-        elif request.awaiting:
-            self._inbound.bury(rid, now, Grave.SATED)
-        self._metrics.ended(end)
-        if request.traced:
-            self._events.record(request.request_id, rid, EventName.STAGE_DONE, outcome=end.value)
-
-    def _refuse(self, peer: Peer, rid: str, fault: Fault) -> None:
-        self._outbound.tell(peer, Failed(rid, self.stage, fault.kind.value, fault.message, fault.retryable))
-
-    def _internal(self) -> Fault:
-        return Fault(ErrorKind.INTERNAL, f"stage '{self.stage}' failed")
+            self._live.refuse(peer, rid, fault)
 
     def _reject(self, peer: Peer, reason: str, now: float) -> None:
         self._metrics.rejected.inc()
         if now >= self._next_complaint:
             self._next_complaint = now + _COMPLAIN_S
             _log.warning("stage %s: dropped a message of %s: %s", self.stage, peer.name, reason)
-
-
-def _lost(stage: str) -> Fault:
-    return Fault(ErrorKind.UNAVAILABLE, f"stage '{stage}' was lost", retryable=True)

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.coordinator.scripted import Limits, World, ask, chain, edge, end_of, make_plan, output, running, stage
 
 from omnipipe.coordinator.admission import Admission
-from omnipipe.coordinator.dispatch import REPLICA_WAIT_S
 from omnipipe.coordinator.live import LiveFlight
+from omnipipe.coordinator.starts import REPLICA_WAIT_S
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.observe.metrics import End, Refusal
 

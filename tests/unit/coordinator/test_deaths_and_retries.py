@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.coordinator.scripted import World, ask, chain, end_of, make_plan, omni, output, stage, texts
 
-from omnipipe.coordinator.dispatch import REPLICA_WAIT_S
+from omnipipe.coordinator.starts import REPLICA_WAIT_S
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.observe.metrics import End, RetryReason
 from omnipipe.wire.messages import Fed, Output

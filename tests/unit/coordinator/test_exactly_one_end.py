@@ -187,12 +187,12 @@ class Interleavings(RuleBasedStateMachine):
         ended = refused = 0.0
         for gateway in self.world.gateways:
             dispatcher, metrics = gateway.dispatcher, gateway.metrics
-            assert not dispatcher.attempts
-            assert not dispatcher._retrying
-            assert len(dispatcher._deadlines) == 0
+            assert not dispatcher.ledger.attempts
+            assert not dispatcher.ledger.retrying
+            assert len(dispatcher.ledger.deadlines) == 0
             assert (dispatcher.health().in_flight, dispatcher.health().queued) == (0, 0)
             assert (metrics.in_flight.value, metrics.queued.value) == (0, 0)
-            assert not any(replica.pinned for name in NAMES for replica in dispatcher._table.replicas(name))
+            assert not any(replica.pinned for name in NAMES for replica in dispatcher.ledger.table.replicas(name))
             ended += sum(metrics._ends[end].value for end in End)
             refused += sum(metrics._refused[why].value for why in Refusal)
         assert ended + refused == len(self.readers) + self.refused

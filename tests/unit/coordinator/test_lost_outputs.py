@@ -44,10 +44,10 @@ def spoken(world: World) -> LiveFlight:
 
 
 def nothing_is_left(world: World) -> None:
-    assert not world.dispatcher.attempts
+    assert not world.dispatcher.ledger.attempts
     assert world.dispatcher.health().in_flight == 0
     for name in ("thinker", "talker", "wave"):
-        assert not any(replica.pinned for replica in world.dispatcher._table.replicas(name))
+        assert not any(replica.pinned for replica in world.dispatcher.ledger.table.replicas(name))
 
 
 def finish_text(world: World, flight: LiveFlight) -> None:

@@ -263,7 +263,7 @@ def test_a_gateway_that_comes_back_starts_afresh(stand: Stand) -> None:
 
 def test_a_bug_in_one_request_leaves_the_others_alone(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
     stand.say(stand.gateway, submit("r1", sources=["ticks"], params={"copy": "text"}), submit("r2"))
-    del stand.router._requests["r1"].inflows["ticks"].sizes  # what a bug of ours would leave behind
+    del stand.router._live._requests["r1"].inflows["ticks"].sizes  # what a bug of ours would leave behind
     stand.say(stand.ticks, Chunk("r1", "ticks", "ticks", 0, "x"))
     assert the_failure(stand).rid == "r1"
     stand.say(stand.left, left("r2"))
