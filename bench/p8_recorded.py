@@ -45,9 +45,9 @@ class _Recording(MemoryCluster):
         super().__init__()
         self.sent: list[Write] = []
 
-    async def apply(self, kind: Kind, value: Object) -> Applied:
+    async def apply(self, kind: Kind, value: Object, *, new: bool = False) -> Applied:
         self.sent.append(Write("apply", kind, value))
-        return await super().apply(kind, value)
+        return await super().apply(kind, value, new=new)
 
     async def apply_status(self, kind: Kind, value: Object) -> Object:
         self.sent.append(Write("status", kind, value))

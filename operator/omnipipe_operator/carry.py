@@ -56,8 +56,8 @@ class Carrier:
         return run.writes, run.refused
 
     async def find(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """An object that we are about to make: the cache does not have it as ours, but there may be somebody else's, or
-        ours without labels. Its metadata alone, if it is there."""
+        """What stands under a name that we want, and is not in the cache as ours: somebody else's, or ours without
+        labels. Its metadata alone, if it is there."""
         try:
             return await self._cluster.peek(kind, namespace, name)
         except NotFound:
@@ -85,9 +85,9 @@ class Carrier:
     def version(self, kind: Kind, namespace: str, name: str) -> int | None:
         return self._cache.version(kind, namespace, name)
 
-    async def write_apply(self, kind: Kind, value: Object) -> Object:
+    async def write_apply(self, kind: Kind, value: Object, *, new: bool) -> Object:
         self._permit()
-        applied = await self._cluster.apply(kind, value)
+        applied = await self._cluster.apply(kind, value, new=new)
         self._wrote(kind.name, "create" if applied.created else "apply")
         self._cache.put(kind, applied.value)
         return applied.value
@@ -138,24 +138,36 @@ class _Run:
             self._memory.compared[ref] = (now[0], version_of(live))
             return
         await self._confirm()
-        if live is None or self._foreign(live):
-            live = await self._carrier.find(kind, self._owner.namespace, ref.name)
-        if live is not None and self._foreign(live):
-            if ref not in self._memory.strangers:
-                self._memory.strangers.add(ref)
-                raise Stale(f"{ref.kind} {ref.name} belongs to somebody else")
-            return
-        self._memory.strangers.discard(ref)
         try:
-            applied = await self._carrier.write_apply(kind, _with_uid(value, live))
+            applied = await self._write(kind, ref, value, live)
         except _NOT_REFUSED:
             raise
         except ClusterError as error:
             self._refuse(ref, error)
             return
+        if applied is None:
+            return
         self.writes += 1
         self._memory.refusals.pop(ref, None)
         self._tolerate(ref, value, applied)
+
+    async def _write(self, kind: Kind, ref: Ref, value: Object, live: Object | None) -> Object | None:
+        """As the server has it now; None: that name is known to be somebody else's. What is not in the cache is only
+        made, never overwritten: the server says if there is something of that name."""
+        if live is None and ref not in self._memory.strangers:
+            try:
+                return await self._carrier.write_apply(kind, value, new=True)
+            except Conflict:
+                live = await self._carrier.find(kind, self._owner.namespace, ref.name)
+        elif live is None or self._foreign(live):
+            live = await self._carrier.find(kind, self._owner.namespace, ref.name)
+        if live is not None and self._foreign(live):
+            if ref not in self._memory.strangers:
+                self._memory.strangers.add(ref)
+                raise Stale(f"{ref.kind} {ref.name} belongs to somebody else")
+            return None
+        self._memory.strangers.discard(ref)
+        return await self._carrier.write_apply(kind, _with_uid(value, live), new=live is None)
 
     async def delete(self, ref: Ref) -> None:
         kind = kind_of(ref)

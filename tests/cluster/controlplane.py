@@ -25,10 +25,19 @@ class ControlPlane:
     """Stands while the `with` block does. Ended in the order in which they need each other, each waited for.
 
     `crds`: a folder of kinds that are there before the controllers start, for the garbage collector looks for new ones
-    every 30 s only, and until then leaves alone what they own. `flags`: more of the API server's."""
+    every 30 s only, and until then leaves alone what they own. `flags`: more of the API server's. `controllers`: those
+    that the controller-manager runs, as its own flag has them."""
 
-    def __init__(self, programs: Programs, folder: Path, crds: Path, flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        folder: Path,
+        crds: Path,
+        flags: Sequence[str] = (),
+        controllers: Sequence[str] = ("*",),
+    ) -> None:
         self.programs, self.folder, self.crds, self.flags = programs, folder, crds, flags
+        self.controllers = controllers
         self.kubeconfig = folder / "kubeconfig"
         self._port = free_port()
         self._etcd_url = f"http://{_LOCAL}:{free_port()}"
@@ -147,6 +156,7 @@ class ControlPlane:
             f"--kubeconfig={self.kubeconfig}",
             f"--service-account-private-key-file={self._certificates.accounts}",
             f"--root-ca-file={self._certificates.authority}",
+            f"--controllers={','.join(self.controllers)}",
             "--leader-elect=false",
             "--secure-port=0",
             "--profiling=false",

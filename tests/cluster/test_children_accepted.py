@@ -21,6 +21,12 @@ from omnipipe_operator.children import (
     stamped,
     standing_objects,
 )
+from omnipipe_operator.cluster.access import find_access
+from omnipipe_operator.cluster.errors import Conflict
+from omnipipe_operator.cluster.kinds import kind_of
+from omnipipe_operator.cluster.kube import KubeCluster
+from omnipipe_operator.cluster.limit import RateLimit
+from omnipipe_operator.observed import ref_of
 from omnipipe_operator.settings import OperatorSettings
 
 HUB = {"family": "weighty", "source": "hf://owner/model@main"}
@@ -98,6 +104,33 @@ def test_what_was_applied_is_not_written_again(namespace: Namespace) -> None:
 
     versions = [[value["metadata"]["resourceVersion"] for value in stored] for stored in (first, second)]
     assert versions[0] == versions[1]
+
+
+async def test_an_apply_that_only_creates_makes_what_is_owned_as_by_any_other(namespace: Namespace) -> None:
+    """No document says that an API server has such a thing. So: of every kind, it creates; what is there it leaves
+    alone; and a field that the next apply leaves out goes."""
+    access = await find_access(namespace.control_plane.kubeconfig, None)
+    async with KubeCluster(access, RateLimit(0, 0)) as cluster:
+        for value in rendered(namespace, ALL_OPTIONS):
+            kind, head = kind_of(ref_of(value)), value["metadata"]
+            first = {
+                **value,
+                "metadata": {**head, "annotations": {**head.get("annotations", {}), "example.org/x": "1"}},
+            }
+
+            made = await cluster.apply(kind, first, new=True)
+
+            managers = [(entry["manager"], entry["operation"]) for entry in made.value["metadata"]["managedFields"]]
+            assert made.created
+            assert managers == [(FIELD_MANAGER, "Apply")], kind
+            with pytest.raises(Conflict):
+                await cluster.apply(kind, value, new=True)
+            assert (
+                "example.org/x" in (await cluster.peek(kind, namespace.name, head["name"]))["metadata"]["annotations"]
+            )
+            after = await cluster.apply(kind, value)
+            assert not after.created
+            assert "example.org/x" not in after.value["metadata"].get("annotations", {}), kind
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import yaml
 from kubernetes.aio.client import Configuration
@@ -52,4 +54,11 @@ async def find_access(kubeconfig: Path | None, context: str | None) -> Access:
         words = str(error).rstrip(".") or type(error).__name__
         raise AccessError(f"no way to a cluster: {words}. Give --kubeconfig, or run in a pod") from error
     configuration.connection_pool_maxsize = _POOL
+    configuration.proxy = configuration.proxy or _proxy_to(configuration.host)
     return Access(configuration, source)
+
+
+def _proxy_to(host: str) -> str | None:
+    """As the environment has it: HTTPS_PROXY, NO_PROXY."""
+    parts = urlsplit(host)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)

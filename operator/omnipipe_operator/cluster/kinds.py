@@ -1,6 +1,6 @@
 """The kinds of objects that the operator reads or writes, and where the API server keeps them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from omnipipe_operator.observed import Ref
@@ -17,11 +17,11 @@ class Kind:
     api_version: str
     name: str
     plural: str
+    key: str = field(init=False, compare=False)
+    """`apps/v1/Deployment`, as in `Observed.kinds`; made once, for the cache has it beside every object."""
 
-    @property
-    def key(self) -> str:
-        """`apps/v1/Deployment`, as in `Observed.kinds`."""
-        return f"{self.api_version}/{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.api_version}/{self.name}")
 
     @property
     def resource(self) -> str:

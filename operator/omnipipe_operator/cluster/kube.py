@@ -1,33 +1,27 @@
-"""The adapter over `kubernetes.aio`: its connections and credentials, and one generic call for objects of every kind.
+"""The adapter over `kubernetes.aio`: one generic call for objects of every kind.
 
 The generated classes for each kind are not used: we speak JSON as the API server does, and so does everything that
 decides.
 """
 
-import asyncio
-import json
-import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from random import uniform
 from typing import Any, Final, Self
-from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio.client.rest import RESTClientObject, RESTResponse
+from kubernetes.aio.client.rest import RESTClientObject
 
 from omnipipe_operator.cluster.access import Access
-from omnipipe_operator.cluster.errors import ClusterError, NoSuchKind, Unavailable
+from omnipipe_operator.cluster.connection import Connection, Count, decoded, words_of
+from omnipipe_operator.cluster.errors import NoSuchKind, Unavailable
 from omnipipe_operator.cluster.kinds import EVENT, POD, Kind
 from omnipipe_operator.cluster.limit import RateLimit
 from omnipipe_operator.cluster.port import FIELD_MANAGER, Applied, Change, Page
-from omnipipe_operator.cluster.refusals import error_of, watch_error
+from omnipipe_operator.cluster.refusals import watch_error
 from omnipipe_operator.observed import Object
 
 __all__ = ["KubeCluster"]
 
-_CALL_S: Final = 15.0
-"""A call that takes longer has lost its server: writes take milliseconds, lists are read in pages."""
-_CONNECT_S: Final = 5.0
 _WATCH_S: Final = (240, 300)
 """The server ends a watch after this long; spread, or all of them begin anew at once."""
 _SILENCE_S: Final = 90.0
@@ -38,22 +32,25 @@ _APPLY: Final = {"fieldManager": FIELD_MANAGER, "force": "true"}
 _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LINE: Final = 32 << 20
 """Bytes. Objects end at 1.5 MiB; more is not an API server speaking."""
-
-Count = Callable[[str, str, int], None]
+_NEVER: Final = "1"
+"""No object that we could want to write has this version: there are hundreds before a cluster knows our kinds. An apply
+that names a version is for that one alone, and where there is nothing it creates: so with this one it only creates, in
+one call, and what is made is owned as by any other apply, which it is not after a POST."""
 
 
 class KubeCluster:
     """`count` is told of every call: verb, resource, code (0: no answer)."""
 
     def __init__(self, access: Access, limit: RateLimit, count: Count = lambda *_: None) -> None:
-        self._access, self._limit, self._count = access, limit, count
-        self._rest: Any = RESTClientObject(access.configuration)  # its methods have no types
+        rest: Any = RESTClientObject(access.configuration)  # connects to nothing yet
+        self._connection = Connection(access, rest.ssl_context, limit, count)
 
     async def __aenter__(self) -> Self:
+        await self._connection.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._rest.close()
+        await self._connection.close()
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         return await self._object("GET", kind, namespace, name)
@@ -82,21 +79,23 @@ class KubeCluster:
             "timeoutSeconds": str(round(uniform(*_WATCH_S))),
             **({"labelSelector": labels} if labels else {}),
         }
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
-        response = await self._send("GET", "watch", kind, kind.path(namespace), query, timeout=timeout)
+        path = kind.path(namespace)
+        response = await self._connection.send("GET", "watch", kind, path, query, silence_s=_SILENCE_S)
         try:
             async for line in _lines(response):
-                event = json.loads(line)
+                event = decoded(line, "watch", kind)
                 if event["type"] == "ERROR":
                     raise watch_error(kind, event["object"])
                 yield Change(event["type"], event["object"])
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"watching {kind.resource}: {_words(error)}") from error
+            raise Unavailable(f"watching {kind.resource}: {words_of(error)}") from error
         finally:
-            response.response.close()
+            response.close()
 
-    async def apply(self, kind: Kind, value: Object) -> Applied:
+    async def apply(self, kind: Kind, value: Object, *, new: bool = False) -> Applied:
         metadata = value["metadata"]
+        if new:
+            value = {**value, "metadata": {**metadata, "resourceVersion": _NEVER}}
         status, found = await self._call(
             "PATCH", kind, metadata["namespace"], metadata["name"], query=_APPLY, body=value,
             content_type="application/apply-patch+yaml",
@@ -132,8 +131,8 @@ class KubeCluster:
     async def log_tail(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
         query = {"container": container, "tailLines": "5", "limitBytes": "4096"}
         query |= {"previous": "true"} if previous else {}
-        response = await self._send("GET", "get", POD, POD.path(namespace, pod, "log"), query)
-        return (await self._read(response, "get", POD)).decode(errors="replace")
+        _status, log = await self._connection.call("GET", "get", POD, POD.path(namespace, pod, "log"), query)
+        return log.decode(errors="replace")
 
     async def warnings(self, namespace: str, uid: str) -> Sequence[Object]:
         query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(_PAGE)}
@@ -143,10 +142,10 @@ class KubeCluster:
     async def served(self, api_version: str) -> frozenset[str]:
         kind = Kind(api_version, "", "")
         try:
-            response = await self._send("GET", "get", kind, f"/apis/{api_version}", {})
-            found = json.loads(await self._read(response, "get", kind))
+            _status, answer = await self._connection.call("GET", "get", kind, f"/apis/{api_version}", {})
         except NoSuchKind:
             return frozenset()
+        found = decoded(answer, "get", kind)
         return frozenset(resource["kind"] for resource in found.get("resources", ()))
 
     async def _object(self, method: str, kind: Kind, namespace: str | None, *more: str, **options: Any) -> Object:
@@ -166,66 +165,21 @@ class KubeCluster:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> tuple[int, Object]:
-        await self._limit.wait()
         verb = verb or _VERBS[method]
         path = kind.path(namespace, name, subresource)
         headers = {"Content-Type": content_type, "Accept": accept}
-        response = await self._send(method, verb, kind, path, query or {}, body, headers)
-        return response.status, json.loads(await self._read(response, verb, kind))
-
-    async def _send(
-        self,
-        method: str,
-        verb: str,
-        kind: Kind,
-        path: str,
-        query: Mapping[str, str],
-        body: Object | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: aiohttp.ClientTimeout | None = None,
-    ) -> RESTResponse:
-        """Answers with a status below 300; its body is still to be read."""
-        url = f"{self._access.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-        timeout = timeout or aiohttp.ClientTimeout(total=_CALL_S, sock_connect=_CONNECT_S)
-        try:
-            sent = {**await self._access.headers(), "User-Agent": FIELD_MANAGER, **(headers or {})}
-            response: RESTResponse = await self._rest.request(
-                method, url, headers=sent, body=body, _request_timeout=timeout
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
-            self._count(verb, kind.plural, 0)
-            raise Unavailable(f"cannot {verb} {kind.resource}: {_words(error)}") from error
-        self._count(verb, kind.plural, response.status)
-        if response.status >= 300:
-            raise await self._refusal(response, verb, kind, path)
-        return response
-
-    async def _refusal(self, response: RESTResponse, verb: str, kind: Kind, path: str) -> ClusterError:
-        body = await self._read(response, verb, kind)
-        return error_of(response.status, body, response.headers.get("Retry-After"), verb, kind, path)
-
-    async def _read(self, response: Any, verb: str, kind: Kind) -> bytes:
-        try:
-            data: bytes = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"cannot {verb} {kind.resource}: {_words(error)}") from error
-        return data
+        status, answer = await self._connection.call(method, verb, kind, path, query or {}, body, headers)
+        return status, decoded(answer, verb, kind)
 
 
 _VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-async def _lines(response: RESTResponse) -> AsyncIterator[bytes]:
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     rest = b""
-    async for chunk in response.response.content.iter_any():
+    async for chunk in response.content.iter_any():
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             yield line
         if len(rest) > _LINE:
             raise Unavailable(f"a watch sent a line of more than {_LINE >> 20} MiB")
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-        return "no answer in time"
-    return str(error) or type(error).__name__

@@ -61,10 +61,12 @@ class MemoryCluster:
                 if key == kind.key and in_scope and _selected(change.value, labels):
                     yield Change(change.type, copy.deepcopy(change.value))
 
-    async def apply(self, kind: Kind, value: Object) -> Applied:
+    async def apply(self, kind: Kind, value: Object, *, new: bool = False) -> Applied:
         metadata = value["metadata"]
         place = (kind.key, metadata["namespace"], metadata["name"])
         live = self._objects.get(place)
+        if new and live is not None:
+            raise Conflict(f"{kind.resource} {metadata['name']} is there already", 409)
         self._check_uid(live, metadata.get("uid"))
         desired = without_status(value)
         merged = merge_applied(desired, self._applied.get(place), live)

@@ -54,8 +54,9 @@ class Cluster(Protocol):
         """Ends by itself every few minutes, and when nothing was heard for too long: go on from the last version."""
         ...
 
-    async def apply(self, kind: Kind, value: Object) -> Applied:
-        """Server-side, as FIELD_MANAGER, by force: fields that others hold become ours."""
+    async def apply(self, kind: Kind, value: Object, *, new: bool = False) -> Applied:
+        """Server-side, as FIELD_MANAGER, by force: fields that others hold become ours. `new`: it is created, or
+        Conflict is raised, for something of that name is there."""
         ...
 
     async def apply_status(self, kind: Kind, value: Object) -> Object: ...

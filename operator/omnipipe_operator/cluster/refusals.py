@@ -23,6 +23,9 @@ __all__ = ["error_of", "watch_error"]
 _LONGEST = 1024
 _NAMESPACE_ENDING = b'"NamespaceTerminating"'
 """The reason of a cause in the status."""
+_WRONG_TYPE = "failed to create typed patch object"
+"""How the API server begins when a field of an applied object has another type than its kind says. It calls that an
+error of its own (500): it would be tried for ever, and nobody would be told."""
 _DEFAULT_RETRY_S = 1.0
 
 
@@ -41,6 +44,8 @@ def error_of(code: int, body: bytes, retry_after: str | None, verb: str, kind: K
         case 410:
             return Gone(words, code)
         case 400 | 413 | 415 | 422:
+            return Invalid(words, code)
+        case 500 if message.startswith(_WRONG_TYPE):
             return Invalid(words, code)
         case 429:
             return Throttled(words, code, _seconds(retry_after) or _DEFAULT_RETRY_S)

@@ -36,10 +36,18 @@ KEY = Key("ns", "chat")
 class Picky(MemoryCluster):
     refuses = ""
 
-    async def apply(self, kind: Kind, value: Object) -> Applied:
+    def __init__(self) -> None:
+        super().__init__()
+        self.peeks: list[str] = []
+
+    async def peek(self, kind: Kind, namespace: str, name: str) -> Object:
+        self.peeks.append(name)
+        return await super().peek(kind, namespace, name)
+
+    async def apply(self, kind: Kind, value: Object, *, new: bool = False) -> Applied:
         if value["metadata"]["name"] == self.refuses:
             raise Invalid("spec.x: Invalid value", 422)
-        return await super().apply(kind, value)
+        return await super().apply(kind, value, new=new)
 
 
 class Rig:
@@ -127,6 +135,23 @@ async def test_everything_is_written_once_and_seen_without_any_watch() -> None:
         assert [write for write in writes if write[0] == "apply"] == [("apply", "ConfigMap", c) for c in "ab"]
         await rig.sync()
         assert await rig.settle() == []
+
+
+async def test_what_is_not_there_is_made_without_asking_first() -> None:
+    async with Rig() as rig:
+        await rig.settle()
+
+        assert rig.cluster.names(CONFIG) == ["a", "b"]
+        assert rig.cluster.peeks == []
+
+
+async def test_what_the_cache_lacks_and_the_server_has_is_looked_at_before_it_is_written() -> None:
+    async with Rig() as rig:
+        await rig.settle()
+        rig.cache.drop(CONFIG, "ns", "a", version=10**9)
+
+        assert [write for write in await rig.settle() if write[1] == "ConfigMap"] == [("apply", "ConfigMap", "a")]
+        assert rig.cluster.peeks == ["a"]
 
 
 async def test_after_its_own_writes_it_looks_again_without_being_told() -> None:

@@ -77,6 +77,13 @@ def test_a_missing_object_and_a_missing_kind_are_told_apart() -> None:
     assert isinstance(error_of(404, b'{"kind": "Status", "details": {}}', None, "get", POD, path), NoSuchKind)
 
 
+def test_a_field_of_a_wrong_type_is_no_failure_of_the_server() -> None:
+    body = b'{"code": 500, "message": "failed to create typed patch object (a/b): .spec.x: expected numeric, got bool"}'
+
+    assert isinstance(error_of(500, body, None, "patch", POD, "/x"), Invalid)
+    assert isinstance(error_of(500, b'{"message": "etcd is away"}', None, "patch", POD, "/x"), Unavailable)
+
+
 def test_a_namespace_that_is_ending_is_no_lack_of_rights() -> None:
     body = b'{"message": "x", "details": {"causes": [{"reason":"NamespaceTerminating"}]}}'
 
