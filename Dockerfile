@@ -7,6 +7,9 @@
 #   BASE         any image with Python 3.11 or later and its venv module
 #   STAGE_EXTRA  what the stage image has on top. stage: the extra of pyproject.toml. hub: what fetches models alone, no
 #                torch; such an image runs families without models, and the Jobs that fetch them
+#   KERNELS      prebuilt: the stage image has the engine's C++ kernels for CPUs, one library for each level of processors.
+#                They need g++ while the image is built; a base without it has to have apt-get. none: without them a
+#                stage on a CPU computes in plain torch, slower, unless it finds a g++ where it runs
 ARG BASE=docker.io/library/python:3.11-slim
 
 FROM ${BASE} AS tools
@@ -84,16 +87,31 @@ LABEL org.opencontainers.image.title="Omnipipe gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-FROM packages AS stage
+FROM packages AS torch
 ARG STAGE_EXTRA=stage
-COPY --from=tools /build/requirements/torch.txt /build/requirements/stage.txt /build/requirements/hub.txt \
-     /opt/omnipipe/requirements/
+COPY --from=tools /build/requirements/torch.txt /opt/omnipipe/requirements/
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     test "${STAGE_EXTRA}" != stage || /opt/tools/bin/python -m pip --python /opt/omnipipe/bin/python install --no-cache-dir \
       -c /opt/omnipipe/requirements/constraints.txt -r /opt/omnipipe/requirements/torch.txt
+
+# Only the sources and what builds them: no other change of our code builds them anew.
+FROM torch AS kernels
+ARG STAGE_EXTRA=stage
+ARG KERNELS=prebuilt
+RUN mkdir /kernels
+RUN test "${STAGE_EXTRA}-${KERNELS}" != stage-prebuilt || command -v g++ > /dev/null \
+ || { apt-get update && apt-get install --yes --no-install-recommends g++; }
+COPY runtime/omnipipe/engines/autoregressive/*.cpp runtime/omnipipe/engines/autoregressive/*.h \
+     runtime/omnipipe/engines/autoregressive/kernel_library.py /build/
+RUN test "${STAGE_EXTRA}-${KERNELS}" != stage-prebuilt || /opt/omnipipe/bin/python /build/kernel_library.py /kernels
+
+FROM torch AS stage
+ARG STAGE_EXTRA=stage
+COPY --from=tools /build/requirements/stage.txt /build/requirements/hub.txt /opt/omnipipe/requirements/
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     /opt/tools/bin/python -m pip --python /opt/omnipipe/bin/python install --no-cache-dir \
       -c /opt/omnipipe/requirements/constraints.txt -r "/opt/omnipipe/requirements/${STAGE_EXTRA}.txt"
+COPY --from=kernels /kernels /opt/omnipipe/share/omnipipe/kernels
 COPY --from=app /app /opt/omnipipe/app
 USER 65532:65532
 EXPOSE 5600 9000

@@ -196,7 +196,7 @@ def _model(
     job = wanted_job(known, scene.owner, cohort, scene.settings)
     live = None if job is None else live_job(scene.observed, scene.owner, job["metadata"]["name"])
     return model_state(
-        known.manifest.pipeline.spec.model,
+        known.manifest.pipeline.spec,
         scene.owner,
         stages=stages,
         cohort=scene.cohorts.get(cohort.revision),

@@ -64,6 +64,8 @@ class Builder:
         if self.name == "buildah" and os.geteuid() == 0:
             # chroot: needs nothing of the machine that a container would lack.
             environment |= {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
+        if self.name == "docker":
+            environment["DOCKER_BUILDKIT"] = "1"  # what it is not by default before version 23; the Dockerfile needs it
         return subprocess.run(
             [self.name, *args],
             env=environment,

@@ -238,5 +238,7 @@ def existing_kubeconfig() -> Path | None:
     given = os.environ.get("KUBECONFIG")
     if not given or Path(given) == Layout().kubeconfig:
         return None
+    if os.pathsep in given:
+        raise ClusterError(f"KUBECONFIG names several files; `kubectl config view --flatten` makes one of {given}")
     call(find_program("kubectl"), f"--kubeconfig={given}", "get", "--raw=/readyz", "--request-timeout=5s")
     return Path(given)

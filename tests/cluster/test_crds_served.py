@@ -139,6 +139,10 @@ def test_columns_show_what_the_status_says(namespace: Namespace) -> None:
     assert row[:-1] == ["assistant", "False", "NotRoutable", "4/5", "6f2c1a90", "http://assistant.default.svc/v1"]
     assert re.fullmatch(r"\d+s", row[-1])
 
+    wide, more = namespace.kubectl("get", "omni", "-o", "wide").splitlines()
+    assert wide.split()[7:] == ["FAMILY", "MESSAGE"]
+    assert more.split(maxsplit=7)[7].split(maxsplit=1) == ["echo", READY["message"]]
+
 
 def test_the_status_is_written_apart_from_the_spec(namespace: Namespace) -> None:
     namespace.apply({**pipeline(), "status": STATUS})

@@ -6,7 +6,7 @@ import yaml
 from openai import OpenAI, omit
 from tests.e2e.namespace import Namespace, Object, eventually
 
-__all__ = ["READY_S", "Pipelines", "ask", "manifest"]
+__all__ = ["LABEL", "READY_S", "Pipelines", "ask", "manifest"]
 
 READY_S = 90.0
 """Some seconds on an idle machine."""

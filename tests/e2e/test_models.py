@@ -16,7 +16,7 @@ import torch
 from scripts.cluster.machine import Machine
 from tests.e2e.cluster import Cluster, make_image
 from tests.e2e.namespace import Object, eventually
-from tests.e2e.pipelines import READY_S, Pipelines, ask, manifest
+from tests.e2e.pipelines import LABEL, READY_S, Pipelines, ask, manifest
 from tests.e2e.volumes import claim, volume
 from tests.integration.families.llm.models import save_model
 from tests.integration.weights.hub_server import Hub, run_hub
@@ -58,9 +58,9 @@ def volumes(machine: Machine, pipelines: Pipelines) -> Iterator[list[Object]]:
 def stages(torch_image: str | None, pipelines: Pipelines, volumes: list[Object]) -> list[Object]:
     """`spec.stages` with torch."""
     engine = {"kvBytes": 16 << 20}
-    env = [{"name": "OMP_NUM_THREADS", "value": "1"}]
+    limited = {"resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "900m"}}}
     if torch_image is not None:
-        return [{"name": "llm", "engine": engine, "pod": {"image": torch_image, "env": env}}]
+        return [{"name": "llm", "engine": engine, "pod": {"image": torch_image, **limited}}]
     assert sys.version_info[:2] == (3, 11), "the images' own base has Python 3.11, whose packages alone fit"
     provide(pipelines, volumes, LIBRARIES, Path(torch.__file__).parents[1])
     pipelines.namespace.apply(claim(LIBRARIES))
@@ -72,7 +72,7 @@ def stages(torch_image: str | None, pipelines: Pipelines, volumes: list[Object])
             ],
         }
     }
-    pod = {"env": [*env, {"name": "PYTHONPATH", "value": PLACE}], "podTemplate": template}
+    pod = {"env": [{"name": "PYTHONPATH", "value": PLACE}], "podTemplate": template, **limited}
     return [{"name": "llm", "engine": engine, "pod": pod}]
 
 
@@ -96,7 +96,7 @@ def hub(machine: Machine, tmp_path: Path) -> Iterator[Hub]:
             server.hold.set()
 
 
-def test_a_builtin_model_answers(pipelines: Pipelines, stages: list[Object]) -> None:
+def test_a_builtin_model_answers(pipelines: Pipelines, stages: list[Object], torch_image: str | None) -> None:
     name = pipelines.apply(manifest("builtin", model=model("builtin://tiny-chat"), stages=stages))
     pipelines.wait(name, deadline_s=LOADED_S)
 
@@ -104,6 +104,10 @@ def test_a_builtin_model_answers(pipelines: Pipelines, stages: list[Object]) -> 
     with pipelines.namespace.reach(name) as url:
         said = "".join(ask(url, name, "What is 2 + 3?", temperature=0))
     assert "5" in said
+    log = pipelines.namespace.kubectl("logs", f"--selector={LABEL}={name},omnipipe.dev/stage=llm", "--tail=-1")
+    assert "on cpu (1 thread on " in log, "the limit is 0.9 of a processor"
+    if torch_image is not None:
+        assert "kernels for the CPU: those of the image" in log
 
 
 def test_weights_in_a_claim(pipelines: Pipelines, stages: list[Object], volumes: list[Object], folder: Path) -> None:

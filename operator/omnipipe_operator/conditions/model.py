@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from omnipipe.spec.manifest import ModelSpec
+from omnipipe.spec.manifest import ModelSpec, PipelineSpec
 from omnipipe.spec.sources import parse_source
 from omnipipe_operator.children import Owner
 from omnipipe_operator.children.containers import FETCH
-from omnipipe_operator.children.models import weights_of
+from omnipipe_operator.children.models import drafts_of, weights_of
 from omnipipe_operator.cohorts import LiveCohort
 from omnipipe_operator.conditions.reasons import Reason
 from omnipipe_operator.conditions.trouble import Trouble, Words, trouble_of
@@ -36,7 +36,7 @@ def job_failed(job: Object | None) -> bool:
 
 
 def model_state(
-    model: ModelSpec,
+    spec: PipelineSpec,
     owner: Owner,
     *,
     stages: Iterable[str],
@@ -47,6 +47,7 @@ def model_state(
     words: Words,
 ) -> ModelState:
     """`cohort`: the one that is to serve; `job`: the live one that fetches for it."""
+    model = spec.model
     weights = weights_of(model, owner)
     if model.source is None or parse_source(model.source).scheme == "builtin":
         return ModelState(True, Reason.NO_WEIGHTS_NEEDED, "nothing has to be fetched")
@@ -57,9 +58,10 @@ def model_state(
         case "nobody":
             return ModelState(True, Reason.MODEL_AVAILABLE, f"read from {model.source}")
         case "job":
-            return _of_job(model.source, job, fetch_pods, words)
+            return _of_job(_Sources(model.source, drafts_of(spec)), job, fetch_pods, words)
         case "pod":
-            return _of_pods(model.source, stages, cohort, words)
+            of_stages = {stage: _Sources(model.source, drafts_of(spec, stage)) for stage in stages}
+            return _of_pods(model.source, of_stages, cohort, words)
 
 
 def _claim(model: ModelSpec) -> str | None:
@@ -70,32 +72,54 @@ def _claim(model: ModelSpec) -> str | None:
     return model.cache.claim_name if source.scheme == "hf" else None
 
 
-def _of_job(source: str, job: Object | None, pods: Iterable[Object], words: Words) -> ModelState:
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What is fetched together."""
+
+    model: str
+    drafts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.drafts:
+            return self.model
+        return f"{self.model} and the draft model{'s' if len(self.drafts) > 1 else ''} {', '.join(self.drafts)}"
+
+    @property
+    def verb(self) -> str:
+        return "are" if self.drafts else "is"
+
+
+def _of_job(sources: _Sources, job: Object | None, pods: Iterable[Object], words: Words) -> ModelState:
     if job is None:
-        return ModelState(False, Reason.WAITING_FOR_MODEL, f"the Job that fetches {source} is being made")
+        return ModelState(False, Reason.WAITING_FOR_MODEL, f"the Job that fetches {sources} is being made")
     name = job["metadata"]["name"]
     if is_complete(job):
-        return ModelState(True, Reason.MODEL_AVAILABLE, f"Job {name} has fetched {source}")
+        return ModelState(True, Reason.MODEL_AVAILABLE, f"Job {name} has fetched {sources}")
     mine = [pod for pod in pods if pod["metadata"].get("labels", {}).get("job-name") == name]
     newest = max(mine, key=_age, default=None)
     trouble = trouble_of(newest, words) if newest is not None else None
     said = f": {trouble.message}" if trouble is not None and trouble.reason is not Reason.STARTING else ""
     if job_failed(job):
-        return ModelState(False, Reason.FETCH_FAILED, f"Job {name} could not fetch {source}{said}")
-    return ModelState(False, Reason.WAITING_FOR_MODEL, f"Job {name} is fetching {source}{said}")
+        return ModelState(False, Reason.FETCH_FAILED, f"Job {name} could not fetch {sources}{said}")
+    return ModelState(False, Reason.WAITING_FOR_MODEL, f"Job {name} is fetching {sources}{said}")
 
 
-def _of_pods(source: str, stages: Iterable[str], cohort: LiveCohort | None, words: Words) -> ModelState:
+def _of_pods(model: str, of_stages: Mapping[str, _Sources], cohort: LiveCohort | None, words: Words) -> ModelState:
     """Each pod fetches for itself: the model is there when one replica of each stage has it."""
     pods = {} if cohort is None else cohort.stage_pods
-    waiting = [stage for stage in stages if not any(map(_has_fetched, pods.get(stage, ())))]
+    waiting = [stage for stage in of_stages if not any(map(_has_fetched, pods.get(stage, ())))]
     if not waiting:
-        return ModelState(True, Reason.MODEL_AVAILABLE, f"every stage has fetched {source}")
+        return ModelState(True, Reason.MODEL_AVAILABLE, f"every stage has fetched {_all(model, of_stages.values())}")
     troubles = [trouble_of(pod, words) for stage in waiting for pod in pods.get(stage, ())]
     told = next((one for one in troubles if one is not None and one.reason is not Reason.STARTING), None)
     said = f": {told.message}" if told is not None else ""
     reason = Reason.FETCH_FAILED if _is_failure(told) else Reason.WAITING_FOR_MODEL
-    return ModelState(False, reason, f"{source} is not yet there for {', '.join(waiting)}{said}")
+    sources = _all(model, (of_stages[stage] for stage in waiting))
+    return ModelState(False, reason, f"{sources} {sources.verb} not yet there for {', '.join(waiting)}{said}")
+
+
+def _all(model: str, sources: Iterable[_Sources]) -> _Sources:
+    return _Sources(model, tuple(sorted({draft for one in sources for draft in one.drafts})))
 
 
 def _has_fetched(pod: Object) -> bool:

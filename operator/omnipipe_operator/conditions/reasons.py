@@ -32,6 +32,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     APPLY_REFUSED = "ApplyRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    POD_REFUSED = "PodRefused"
     # of pods
     UNSCHEDULABLE = "Unschedulable"
     SCHEDULING_GATED = "SchedulingGated"
@@ -49,9 +50,9 @@ class Reason(StrEnum):
 
 
 TROUBLE: Final = (
-    Reason.NAME_CONFLICT, Reason.APPLY_REFUSED, Reason.QUOTA_EXCEEDED, Reason.CLAIM_MISSING, Reason.IMAGE_PULL,
-    Reason.CONTAINER_CONFIG, Reason.OOM_KILLED, Reason.CRASH_LOOP, Reason.FETCH_FAILED, Reason.VOLUME_MOUNT,
-    Reason.UNSCHEDULABLE, Reason.SANDBOX, Reason.PREEMPTED, Reason.EVICTED, Reason.POD_FAILED,
+    Reason.NAME_CONFLICT, Reason.APPLY_REFUSED, Reason.QUOTA_EXCEEDED, Reason.POD_REFUSED, Reason.CLAIM_MISSING,
+    Reason.IMAGE_PULL, Reason.CONTAINER_CONFIG, Reason.OOM_KILLED, Reason.CRASH_LOOP, Reason.FETCH_FAILED,
+    Reason.VOLUME_MOUNT, Reason.UNSCHEDULABLE, Reason.SANDBOX, Reason.PREEMPTED, Reason.EVICTED, Reason.POD_FAILED,
 )  # fmt: skip
 """What makes a pipeline Degraded. Of several, the first in this order is the one that is told: what somebody has to
 mend comes before what may mend itself."""

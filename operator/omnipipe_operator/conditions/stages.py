@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from omnipipe_operator.children import labels
 from omnipipe_operator.cohorts import LiveCohort
@@ -12,6 +13,9 @@ from omnipipe_operator.pods import ready_count
 from omnipipe_operator.routes import routes_of
 
 __all__ = ["StageRow", "gateway_trouble", "routable_text", "stage_rows", "worst"]
+
+_QUOTA: Final = "exceeded quota"
+"""The API server's words; what else it refuses pods for has many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,8 @@ def _troubles(view: View, cohort: LiveCohort, stage: str | None) -> list[Trouble
         pods = (*pods, *(pod for pod in cohort.failed_pods if labels.stage_of(pod) == stage))
     found = [trouble for trouble in (trouble_of(pod, view.words) for pod in pods) if trouble is not None]
     if workload is not None and workload.failure is not None:
-        found.append(Trouble(Reason.QUOTA_EXCEEDED, f"no pod can be created: {workload.failure}"))
+        reason = Reason.QUOTA_EXCEEDED if _QUOTA in workload.failure else Reason.POD_REFUSED
+        found.append(Trouble(reason, f"no pod can be created: {workload.failure}"))
     return found
 
 

@@ -1,5 +1,6 @@
 """What is wrong with one pod, in the words of whoever knows: the scheduler, the kubelet, the container's last line."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,10 @@ _PULL: Final = frozenset(
 _CONFIG: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError"})
 _NO_START: Final = frozenset({"RunContainerError", "StartError", "ContainerCannotRun"})
 """The program cannot be run. The kubelet tells it in turn as waiting, as an end, and as a crash loop."""
+_NO_PREEMPTION: Final = re.compile(
+    r" (no new claims to deallocate, )?preemption: .*not helpful for scheduling\.$", re.DOTALL
+)
+"""What the scheduler says of each pod that it cannot place, and which helps nobody."""
 _LONGEST: Final = 600
 """Characters of somebody else's words in a message of ours."""
 
@@ -52,7 +57,7 @@ def trouble_of(pod: Object, words: Words) -> Trouble | None:
         gated = scheduled.get("reason") == "SchedulingGated"
         reason = Reason.SCHEDULING_GATED if gated else Reason.UNSCHEDULABLE
         said = scheduled.get("message") or ("it has a scheduling gate" if gated else "no node takes it")
-        return Trouble(reason, f"pod {name}: {_short(said)}")
+        return Trouble(reason, f"pod {name}: {_short(_NO_PREEMPTION.sub('', said))}")
     for container in _containers(status):
         trouble = _container_trouble(name, container, words)
         if trouble is not None:

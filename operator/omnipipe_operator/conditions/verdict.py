@@ -97,7 +97,7 @@ def _ready(view: View, rows: tuple[StageRow, ...]) -> Judged:
     if view.suspended:
         return no(Reason.SUSPENDED, "spec.suspend is set")
     current = view.current
-    told = worst([view.blocked, *(row.trouble for row in rows), gateway_trouble(view)])
+    told = worst([view.blocked, *(row.trouble for row in rows), gateway_trouble(view), _lacking(view)])
     if view.target is None or view.serving != view.target:
         if view.paused:
             return no(Reason.PAUSED, _serves_on(view, "spec.paused is set, and the manifest has changed since"))
@@ -126,11 +126,9 @@ def _ready(view: View, rows: tuple[StageRow, ...]) -> Judged:
 
 
 def _degraded(view: View, rows: tuple[StageRow, ...], progressing: Judged, ready: Judged) -> Judged:
-    model = view.model
-    lacking = Trouble(model.reason, model.message) if model is not None and not model.ready else None
     told = view.blocked
     if not view.suspended:
-        told = worst([view.blocked, *(row.trouble for row in rows), gateway_trouble(view), lacking])
+        told = worst([view.blocked, *(row.trouble for row in rows), gateway_trouble(view), _lacking(view)])
     if told is not None and told.reason in TROUBLE:
         return Judged("Degraded", "True", told.reason, told.message)
     if progressing.reason is Reason.PROGRESS_DEADLINE_EXCEEDED:
@@ -140,6 +138,13 @@ def _degraded(view: View, rows: tuple[StageRow, ...], progressing: Judged, ready
     if down and not view.suspended and view.refused is None:
         return Judged("Degraded", "True", ready.reason, ready.message)
     return Judged("Degraded", "False", Reason.AS_EXPECTED, "nothing is wrong that the operator can see")
+
+
+def _lacking(view: View) -> Trouble | None:
+    """That the model is not there comes before what its pods say about it."""
+    if view.model is None or view.model.ready:
+        return None
+    return Trouble(view.model.reason, view.model.message)
 
 
 def _is_rolled_out(view: View) -> bool:

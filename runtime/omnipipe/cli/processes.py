@@ -19,6 +19,7 @@ from omnipipe.local.folder import RunFolder
 from omnipipe.local.lifeline import Lifeline
 from omnipipe.logs import start_logging
 from omnipipe.settings import Environment
+from omnipipe.stage.processors import processors
 
 if TYPE_CHECKING:
     from omnipipe.spec.plan import Plan
@@ -29,8 +30,7 @@ __all__ = ["gateway", "stage"]
 def stage(args: StageArgs) -> int:
     with _supervised(args.run_dir, args.lifeline_fd):
         start_logging(args.process.log_format, args.process.log_level)
-        if args.threads:  # read by torch's libraries when they are loaded
-            os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
+        os.environ.setdefault("OMP_NUM_THREADS", str(args.threads or processors()))  # read when torch is loaded
         from omnipipe.stage.process import run_stage
         from omnipipe.stage.settings import StageSettings
 

@@ -24,6 +24,7 @@ from omnipipe.settings import Environment
 from omnipipe.spec.cluster_only import given_for_clusters
 from omnipipe.spec.plan import Plan
 from omnipipe.spec.reader import ValidatedPipeline
+from omnipipe.stage.processors import processors
 
 __all__ = ["run"]
 
@@ -67,7 +68,7 @@ def _run(
         gateway_args=_gateway_args(args.gateway),
         listen_fd=listener.fileno(),
         launcher=launcher,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=processors(),
     )
     children = layout.children()
     output = Output(sys.stdout.fileno())

@@ -26,6 +26,8 @@ def generate_call(
     model_kwargs: Mapping[str, object],
 ) -> Call:
     """Reads the files. Raises OSError, ValueError or TypeError for what cannot be sent."""
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"the prompt is one text, not {type(text).__name__}; a list of messages is for OpenAI's client")
     fields = {
         "model": model,
         "text": text,

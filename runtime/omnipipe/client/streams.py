@@ -4,7 +4,8 @@ Nothing is sent before the first event is asked for or the `with` block entered.
 block, letting go of the stream) closes the connection, and the server drops the request.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import httpx
@@ -69,23 +70,16 @@ class GenerateStream(_Stream):
         return self
 
     def __next__(self) -> StreamEvent:
-        try:
+        with self._boundary():
             event = self._next()
-        except BaseException as error:  # an interrupt, too: the rest would have lost its beginning
-            self._failed(error)
-            self.close()
-            raise
         if event is None:
             self.close()
             raise StopIteration
         return event
 
     def __enter__(self) -> Self:
-        try:
+        with self._boundary():
             self._begin()
-        except BaseException:
-            self.close()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,6 +94,16 @@ class GenerateStream(_Stream):
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
             transfer.close()
+
+    @contextmanager
+    def _boundary(self) -> Iterator[None]:
+        """Whatever goes wrong ends the stream, an interrupt too: the rest would have lost its beginning."""
+        try:
+            yield
+        except BaseException as error:
+            self._failed(error)
+            self.close()
+            raise
 
     def _begin(self) -> Transfer | None:
         if self._transfer is None and not self._over:
@@ -138,11 +142,8 @@ class AsyncGenerateStream(_Stream):
         return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Self:
-        try:
+        async with self._boundary():
             await self._begin()
-        except BaseException:
-            await self.close()
-            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -150,12 +151,8 @@ class AsyncGenerateStream(_Stream):
 
     async def next(self) -> StreamEvent | None:
         """The next event; None at the end. Taking events by this alone needs `async with`, or `close`."""
-        try:
+        async with self._boundary():
             event = await self._next()
-        except BaseException as error:  # a cancellation, too: the rest would have lost its beginning
-            self._failed(error)
-            await self.close()
-            raise
         if event is None:
             await self.close()
         return event
@@ -166,6 +163,16 @@ class AsyncGenerateStream(_Stream):
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
             await transfer.close()
+
+    @asynccontextmanager
+    async def _boundary(self) -> AsyncIterator[None]:
+        """Whatever goes wrong ends the stream, a cancellation too: the rest would have lost its beginning."""
+        try:
+            yield
+        except BaseException as error:
+            self._failed(error)
+            await self.close()
+            raise
 
     async def _begin(self) -> AsyncTransfer | None:
         if self._transfer is None and not self._over:

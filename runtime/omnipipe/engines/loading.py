@@ -6,6 +6,7 @@ device, insists that every tensor found its place, and says what is wrong in one
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -279,7 +280,10 @@ def _one_line(folder: Path) -> Iterator[None]:
 
 
 def _named(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''} on {os.cpu_count()} processors)"
 
 
 def _version() -> str:

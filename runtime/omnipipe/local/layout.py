@@ -37,7 +37,7 @@ class Layout:
     """Of the socket that the gateway inherits."""
     launcher: Launcher
     cores: int
-    """Of this machine. Each stage that computes gets its share: with a thread for each core in all of them, they would
+    """To compute with. Each stage that computes gets its share: with a thread for each core in all of them, they would
     spend most of their time waiting for each other."""
 
     def children(self) -> list[ChildSpec]:

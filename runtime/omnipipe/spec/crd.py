@@ -81,6 +81,8 @@ def pipeline_crd() -> Schema:
         _column("Revision", ".status.revision"),
         _column("URL", ".status.url"),
         _column("Age", ".metadata.creationTimestamp", "date"),
+        _wide("Family", ".spec.model.family"),
+        _wide("Message", '.status.conditions[?(@.type=="Ready")].message'),
     ]
     return _crd(KIND, "omnipipelines", {"shortNames": ["omni"], "categories": ["all"]}, root, columns, {"status": {}})
 
@@ -157,6 +159,11 @@ def _take_out(section: Schema, names: Sequence[str]) -> None:
 
 def _column(name: str, path: str, kind: str = "string", description: str = "") -> Schema:
     return {"name": name, "type": kind, "jsonPath": path} | ({"description": description} if description else {})
+
+
+def _wide(name: str, path: str) -> Schema:
+    """Shown by `kubectl get -o wide` alone."""
+    return {**_column(name, path), "priority": 1}
 
 
 def _crd(

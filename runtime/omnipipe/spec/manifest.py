@@ -137,6 +137,11 @@ class EngineSpec(Section):
         description="Autoregressive engines: positions of one request, prompt and answer together; left out: what the "
         "model was made for.",
     )
+    fused_layers: bool | None = Field(
+        default=None,
+        description="Autoregressive engines on a CPU: compute decoder layers of a known kind whole, in one call of the "
+        "kernel each (true). Layers that do not give what the model's own code gives are left as they are.",
+    )
 
 
 class DraftSpec(Section):

@@ -87,6 +87,8 @@ class EnginePlan(_Frozen):
     """Autoregressive: what the model computes in; auto: what suits its weights and the hardware."""
     max_context: int | None = Field(default=None, ge=2, le=1 << 24)
     """Autoregressive: positions of one request, prompt and answer; None: what the model was made for."""
+    fused_layers: bool = True
+    """Autoregressive, on a CPU: compute decoder layers of a known kind in the kernel, in one call each."""
     draft: DraftPlan | None = None
     """Autoregressive: speculative decoding."""
 

@@ -51,7 +51,8 @@ class Resources(Section):
     limits: dict[ResourceName, Quantity] = Field(
         default={},
         max_length=16,
-        description="What a pod gets at most, such as memory: 2Gi. Devices are given here: nvidia.com/gpu: 1.",
+        description="What a pod gets at most, such as memory: 2Gi. Devices are given here: nvidia.com/gpu: 1. "
+        "A limit of cpu is also how many threads a stage computes with.",
     )
 
 

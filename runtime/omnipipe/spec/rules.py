@@ -17,7 +17,15 @@ from omnipipe.spec.suggest import listed, meant
 __all__ = ["check_draft", "check_engine", "check_fields", "check_model", "check_params"]
 
 _OF_OTHERS: Final = {
-    EngineKind.BATCH: ("step_tokens", "kv_bytes", "block_tokens", "prefix_cache", "dtype", "max_context"),
+    EngineKind.BATCH: (
+        "step_tokens",
+        "kv_bytes",
+        "block_tokens",
+        "prefix_cache",
+        "dtype",
+        "max_context",
+        "fused_layers",
+    ),
     EngineKind.AUTOREGRESSIVE: ("max_cost", "max_wait_ms"),
 }
 """Options of an engine that an engine of this kind does not have."""

@@ -41,6 +41,11 @@ def setup(**given: Any) -> Setup:
     )
 
 
+def test_a_prompt_is_one_text() -> None:
+    with pytest.raises(TypeError, match="one text, not list; a list of messages"):
+        call(text=[{"role": "user", "content": "hi"}])
+
+
 def test_only_what_is_given_is_sent() -> None:
     assert call(text="hi").fields == {"text": "hi", "output_modalities": "text", "streaming": "false"}
     assert call(

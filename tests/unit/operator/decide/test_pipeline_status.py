@@ -175,6 +175,19 @@ def test_a_quota_is_told_for_the_stage_it_stops(lab: Simulator) -> None:
     assert row["reason"] == "QuotaExceeded" and "exceeded quota" in row["message"]
 
 
+def test_other_refusals_of_pods_are_no_quota(lab: Simulator) -> None:
+    lab.change(spec(1, image="bad"))
+    lab.settle(4)
+    said = 'pod rejected: RuntimeClass "none" not found'
+    for ref, value in lab.objects.items():
+        if ref.kind == "Deployment" and ref.name.startswith("p-compose"):
+            value["status"]["conditions"].append(
+                {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said}
+            )
+    found = conditions(lab)
+    assert found["Degraded"]["reason"] == "PodRefused" and said in found["Degraded"]["message"]
+
+
 def test_the_crash_is_told_with_its_last_line(lab: Simulator) -> None:
     lab.change(spec(1, image="bad"))
     lab.settle(6)

@@ -85,6 +85,15 @@ def test_what_only_an_event_tells_is_told_too(warning: str, reason: str) -> None
     assert trouble is not None and trouble.reason == reason and warning in trouble.message
 
 
+def test_that_preemption_helps_nobody_is_not_told() -> None:
+    lacks = "0/1 nodes are available: 1 Insufficient cpu."
+    said = (
+        "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+    )
+    trouble = trouble_of(unscheduled("Unschedulable", f"{lacks} {said}"), WORDS)
+    assert trouble is not None and trouble.message == f"pod x: {lacks}"
+
+
 def test_a_pod_that_works_or_goes_has_no_trouble() -> None:
     ready = pod(phase="Running", conditions=[{"type": "Ready", "status": "True"}])
     going = of(waiting("ImagePullBackOff"))
