@@ -5,7 +5,7 @@ gives anything else has a bug: `read_piece` and `read_meta` say so, rather than 
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypedDict, cast
+from typing import Final, Literal, NotRequired, TypedDict, cast
 
 from omnipipe.wire.value import Value
 
@@ -46,6 +46,10 @@ class LogprobPiece(TopPiece):
     """A token of the content, with the likeliest at its place."""
 
     top: list[TopPiece]
+    first: NotRequired[bool]
+    """Of an echoed prompt: there is nothing before it, so that its `logprob` (0) and `top` say nothing."""
+    unseen: NotRequired[bool]
+    """The text does not show it: a special token that ended it, or that the tokenizer put before it."""
 
 
 class CallPiece(TypedDict, total=False):
@@ -66,7 +70,8 @@ class TextPiece(TypedDict, total=False):
     refusal: str
     tool_calls: list[CallPiece]
     logprobs: list[LogprobPiece]
-    """Of content tokens alone. They may come with a later piece than the first of their text."""
+    """Of content tokens alone, an echoed prompt's among them. They may come with a later piece than the first of their
+    text."""
 
 
 class TextUsage(TypedDict, total=False):

@@ -143,13 +143,6 @@ def test_it_takes_text_alone() -> None:
     assert refused(said("user", "see", Part("image", url="https://x/y.png"))).param == "messages[0].content[1]"
 
 
-def test_echo_has_no_logprobs() -> None:
-    options: dict[str, Any] = {"echo": True, "logprobs": 1}
-    with pytest.raises(RequestError) as caught:
-        LlmRequests().entry(TextRequest("completion", (said("user", "x"),), TEXT, None, options))
-    assert caught.value.param == "echo"
-
-
 @pytest.mark.parametrize(
     ("choice", "told", "must", "chosen"),
     [

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from omnipipe.families.llm.reasoning import Reasoning, Thinking, thinking_after
 from omnipipe.families.llm.speech import Speech
+from omnipipe.families.llm.tools.harmony import Harmony
 from omnipipe.families.llm.tools.hermes import Hermes
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
@@ -17,7 +18,7 @@ CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
 def spoken(
     thinking: Thinking, chunks: Sequence[str], *, tools: bool = True
 ) -> tuple[str, str, list[tuple[int, str, str]]]:
-    speech = Speech(Reasoning(thinking), Hermes().parser(frozenset({"add"})) if tools else None, lambda: "id")
+    speech = Speech(Reasoning(thinking), Hermes().parser(()) if tools else None, lambda name, index: "id")
     reasoning = content = ""
     calls: list[tuple[int, str, str]] = []
     for piece in [*map(speech.push, chunks), speech.finish()]:
@@ -76,3 +77,20 @@ def test_the_prompt_says_how_an_answer_begins() -> None:
     assert thinking_after("assistant\n<think>\n") is Thinking.OPENED
     assert thinking_after("assistant\n<think>\n\n</think>\n\n") is Thinking.NEVER
     assert thinking_after("assistant\n") is Thinking.MAYBE
+
+
+def test_channels_are_told_apart_as_tags_are() -> None:
+    text = (
+        "<|channel|>analysis<|message|>I add.<|end|><|start|>assistant<|channel|>commentary<|message|>Now:<|end|>"
+        '<|start|>assistant<|channel|>commentary to=functions.add <|constrain|>json<|message|>{"a": 1}<|call|>'
+    )
+    speech = Speech(Reasoning(Thinking.NEVER), Harmony().parser(()), Harmony().call_id)
+    pieces = [*map(speech.push, text), speech.finish()]
+
+    assert "".join(piece.get("reasoning", "") for piece in pieces) == "I add."
+    assert "".join(piece.get("content", "") for piece in pieces) == "Now:"
+    calls = [call for piece in pieces for call in piece.get("tool_calls", [])]
+    assert calls[0]["name"] == "add"
+    assert "".join(call["arguments"] for call in calls) == '{"a": 1}'
+    assert speech.calls == 1
+    assert speech.apart

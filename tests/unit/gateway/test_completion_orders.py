@@ -43,6 +43,8 @@ def test_a_model_that_knows_its_tokens_echoes_them_itself() -> None:
     assert request.options == {"echo": True}
     (request,) = heard(prompt="a", echo=False)
     assert request.options == {}
+    (request,) = heard(prompt=[1, 2], echo=True, logprobs=2, max_tokens=0)
+    assert request.options == {"echo": True, "logprobs": 2, "max_tokens": 0}
 
 
 def test_the_best_of_several_are_made_with_logprobs_and_seeds_of_their_own() -> None:

@@ -36,6 +36,8 @@ class Architecture:
     """Columns of its logits."""
     mrope: bool = False
     """Its positions have three dimensions."""
+    sinks: bool = False
+    """Its attention has sinks: see `attention.AttentionStep`."""
 
     def position_bytes(self, item_bytes: int) -> int:
         """KV of one position."""
@@ -48,6 +50,7 @@ class _Probe:
     def __init__(self) -> None:
         self.seen: dict[int, LayerShape] = {}
         self.calls = 0
+        self.sinks = False
 
     def attend(
         self,
@@ -59,8 +62,10 @@ class _Probe:
         scale: float,
         window: int,
         softcap: float,
+        sinks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         self.calls += 1
+        self.sinks |= sinks is not None
         self.seen[layer] = LayerShape(key.shape[1], key.shape[3], value.shape[3])
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
@@ -99,6 +104,7 @@ def examine(model: PreTrainedModel) -> Architecture:
         hidden_size=config.hidden_size,
         vocab_size=logits.shape[-1],
         mrope="mrope_section" in (getattr(config, "rope_parameters", None) or {}),
+        sinks=probe.sinks,
     )
 
 

@@ -19,7 +19,7 @@ ATTENTION: Final = "omnipipe_paged"
 STEP: Final = "omnipipe_step"
 """The keyword that carries the step through the model."""
 
-_UNKNOWN: Final = ("s_aux", "sinks", "position_bias", "block_mask", "head_mask")
+_UNKNOWN: Final = ("sinks", "position_bias", "block_mask", "head_mask")
 """What some architectures hand to attention, and this one does not compute."""
 
 
@@ -36,8 +36,10 @@ class AttentionStep(Protocol):
         scale: float,
         window: int,
         softcap: float,
+        sinks: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """`[1, heads, T, dim]` each, to `[1, T, heads, dim]`. `window`, `softcap`: 0 without."""
+        """`[1, heads, T, dim]` each, to `[1, T, heads, dim]`. `window`, `softcap`: 0 without. `sinks`: `[heads]`, the
+        score of a position that takes part in the softmax and is worth nothing."""
 
 
 def register() -> None:
@@ -78,5 +80,6 @@ def paged_attention(
         scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
         window=sliding_window or 0,
         softcap=softcap or 0.0,
+        sinks=rest.get("s_aux"),
     )
     return out, None

@@ -8,8 +8,7 @@ what is wrong with one request ends that one. Must not know what a program does 
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import torch
@@ -18,7 +17,8 @@ from transformers import PreTrainedModel
 from omnipipe.engines.autoregressive.architecture import Architecture, examine
 from omnipipe.engines.autoregressive.blocks import BlockPool
 from omnipipe.engines.autoregressive.draft import Draft, check_vocabulary
-from omnipipe.engines.autoregressive.exchange import Exchange, Taken
+from omnipipe.engines.autoregressive.exchange import Exchange
+from omnipipe.engines.autoregressive.fusion import Fusion
 from omnipipe.engines.autoregressive.grammar import Grammars
 from omnipipe.engines.autoregressive.kv import KvMemory
 from omnipipe.engines.autoregressive.linears import pack_linears
@@ -26,9 +26,10 @@ from omnipipe.engines.autoregressive.live import Live
 from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.autoregressive.program import AutoregressiveProgram
-from omnipipe.engines.autoregressive.runner import Output, Runner
-from omnipipe.engines.autoregressive.sampler import Chooser, Sampled, sample
+from omnipipe.engines.autoregressive.runner import Runner
 from omnipipe.engines.autoregressive.scheduler import Scheduler, Slice
+from omnipipe.engines.autoregressive.scoring import rows_at_once
+from omnipipe.engines.autoregressive.settling import Settling
 from omnipipe.engines.autoregressive.sizing import kv_blocks
 from omnipipe.engines.autoregressive.speculation import Speculation
 from omnipipe.engines.engine import Begin, Drop, EngineLoad, Failure, Feed, Pause, Result, Resume, Work
@@ -46,24 +47,9 @@ _BEGIN_AT_ONCE = 16
 _Part = Sequence[tuple[Slice, Live]]
 
 
-@dataclass(slots=True)
-class _Due:
-    """A request that gets a token in this step, or several."""
-
-    piece: Slice
-    live: Live
-    row: int
-    """Of the packed row: what its first token is chosen from."""
-    index: int
-    """Of that, among the rows that sample."""
-    hidden: Mapping[int, torch.Tensor] = field(default_factory=dict)
-    held: int = 0
-    """Guesses that held."""
-
-
 class AutoregressiveEngine:
     """Loads the program's model when it is made. `stage` is for logs and for what a client is told. With a `kernel` the
-    model is made quicker on a CPU, where it can be: its linear layers are replaced, too."""
+    model is made quicker on a CPU, where it can be: its layers are replaced, too."""
 
     def __init__(
         self,
@@ -81,25 +67,26 @@ class AutoregressiveEngine:
         self._metrics = metrics
         model = program.load(options.dtype)
         architecture = examine(model)
-        if kernel is not None:
-            pack_linears(model)
-        drafting = None if draft is None else self._examine_draft(draft, model, architecture, program, kernel)
+        drafting = None if draft is None else self._examine_draft(draft, model, architecture, program)
         size = options.block_tokens
         blocks = kv_blocks(options, architecture, model.dtype, model.device, drafting)
         context = min(architecture.context, options.max_context or architecture.context)
         if blocks * size < context:
             context = blocks * size
             _log.warning("stage %s: the KV cache holds %d positions, so a request has no more", stage, context)
-        memory = _memory(architecture, blocks, size, model, kernel)
-        self._runner = Runner(model, architecture, memory, program.hidden_layers)
+        self._runner = _runner(model, architecture, blocks, options, kernel, stage, program.hidden_layers)
         self.pool = BlockPool(blocks, reuse=options.prefix_cache)
         self.scheduler = Scheduler(
-            self.pool, block_tokens=size, max_batch=options.max_batch, step_tokens=options.step_tokens
+            self.pool,
+            block_tokens=size,
+            max_batch=options.max_batch,
+            step_tokens=options.step_tokens,
+            score_rows=rows_at_once(architecture.vocab_size),
         )
         self.speculation: Speculation | None = None
         if draft is not None and drafting is not None:
             self.speculation = Speculation(
-                Runner(draft.model, drafting, _memory(drafting, blocks, size, draft.model, kernel)),
+                _runner(draft.model, drafting, blocks, options, kernel, stage),
                 drafting,
                 self.scheduler,
                 tokens=draft.tokens,
@@ -120,6 +107,7 @@ class AutoregressiveEngine:
             architecture=architecture,
             stage=stage,
         )
+        self._settling = Settling(self._exchange, self.scheduler, self.speculation, metrics)
         self._steps = 0
         self._last_batch = 0
 
@@ -186,12 +174,9 @@ class AutoregressiveEngine:
         model: PreTrainedModel,
         architecture: Architecture,
         program: AutoregressiveProgram,
-        kernel: NativeAttention | None,
     ) -> Architecture:
         drafting = examine(draft.model)
         check_vocabulary(draft, drafting.vocab_size, model, program.tokenizer, architecture.vocab_size)
-        if kernel is not None:
-            pack_linears(draft.model)
         return drafting
 
     def _offer_begin(self, work: Begin) -> None:
@@ -224,7 +209,7 @@ class AutoregressiveEngine:
         except Exception as error:  # the boundary to the model: it ends the requests of this step
             failed = error
         else:
-            self._settle(part, output)
+            self._settling.settle(part, output)
             return True
         if _is_out_of_memory(failed) and any(piece.guesses for piece, _ in part):
             for piece, _ in part:
@@ -259,87 +244,6 @@ class AutoregressiveEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _settle(self, part: _Part, output: Output) -> None:
-        """The model has computed these slices: samples, and tells the programs."""
-        exchange = self._exchange
-        due: list[_Due] = []
-        choosers: list[Chooser] = []
-        masks: list[tuple[int, torch.Tensor]] = []
-        at = 0
-        for piece, live in part:
-            self.scheduler.computed(piece)
-            rows = slice(at, at + piece.size)
-            at += piece.rows
-            if output.hidden:
-                exchange.hand_prompt(live, piece, {layer: states[rows] for layer, states in output.hidden.items()})
-            if piece.samples:
-                if live.match is not None:
-                    self._mask(live, len(choosers), masks)
-                due.append(_Due(piece, live, rows.stop - 1, len(choosers)))
-                choosers += [live.chooser, *live.ahead[: len(piece.guesses)]]
-        if self._metrics is not None:
-            self._metrics.positions.inc(at)
-        if not due:
-            return
-        sampled = sample(output.logits, choosers, masks)
-        if output.hidden:
-            rows_of = [one.row for one in due]
-            shown = {layer: states[rows_of] for layer, states in output.hidden.items()}
-            for index, one in enumerate(due):
-                if one.live.shows:
-                    one.hidden = {layer: states[index : index + 1] for layer, states in shown.items()}
-        tokens = self._choose(due, sampled)
-        if self._metrics is not None:
-            self._metrics.tokens.inc(tokens)
-        if self.speculation is not None:
-            self.speculation.end(part, tokens)
-
-    def _choose(self, due: Sequence["_Due"], sampled: Sampled) -> int:
-        """Hands over the tokens that were chosen: of all requests the first, then those behind guesses that held. How
-        many."""
-        tokens = 0
-        going = list(due)
-        while going:
-            taken = [found for one in going if (found := self._taken(one, sampled)) is not None]
-            self._exchange.took(taken)
-            tokens += len(taken)
-            going = [one for one in going if self._holds(one, sampled)]
-        for one in due:
-            if self.speculation is not None:
-                self.speculation.settle(one.piece, one.live, one.held)
-        return tokens
-
-    def _taken(self, one: "_Due", sampled: Sampled) -> Taken | None:
-        live, index = one.live, one.index + one.held
-        if live.job.rid not in self._exchange.live:
-            return None
-        token = sampled.tokens[index]
-        if token < 0:
-            self.pool.disown(live.sequence.blocks)
-            error = "the logits are not numbers, or the grammar allows no token"
-            self._exchange.fail(live, FloatingPointError(error))
-            return None
-        return live, token, sampled.logprobs.get(index), one.hidden
-
-    def _holds(self, one: "_Due", sampled: Sampled) -> bool:
-        """Whether the position behind the token that was just taken has been computed with it, so that there is another
-        token."""
-        guesses, sequence = one.piece.guesses, one.piece.sequence
-        if one.held == len(guesses) or sampled.tokens[one.index + one.held] != guesses[one.held]:
-            return False
-        one.held += 1
-        if one.live.job.rid not in self._exchange.live or sequence.todo != 1 or sequence.spans:
-            return False
-        self.scheduler.computed(Slice(sequence, len(sequence.tokens) - 1, 1, samples=True))
-        return True
-
-    def _mask(self, live: Live, row: int, masks: list[tuple[int, torch.Tensor]]) -> None:
-        assert live.match is not None
-        try:
-            masks.append((row, live.match.mask()))
-        except Exception as error:  # the boundary to the grammar: it ends this request
-            self._exchange.fail(live, error)
-
     def _report(self) -> None:
         metrics, scheduler = self._metrics, self.scheduler
         if metrics is None:
@@ -353,15 +257,29 @@ class AutoregressiveEngine:
         metrics.waiting.set(len(scheduler.waiting))
 
 
-def _memory(
-    architecture: Architecture, blocks: int, block_tokens: int, model: PreTrainedModel, kernel: NativeAttention | None
-) -> KvMemory:
-    memory = KvMemory(architecture, blocks, block_tokens, model.dtype, model.device)
+def _runner(
+    model: PreTrainedModel,
+    architecture: Architecture,
+    blocks: int,
+    options: EnginePlan,
+    kernel: NativeAttention | None,
+    stage: str,
+    hidden_layers: Sequence[int] = (),
+) -> Runner:
+    """With what makes the model quicker here."""
+    size = options.block_tokens
+    memory = KvMemory(architecture, blocks, size, model.dtype, model.device)
     shapes = {(shape.key_dim, shape.value_dim) for shape in architecture.layers}
-    if kernel is not None and kernel.fits(model.dtype, model.device, block_tokens, shapes):
-        kernel.start()
-        memory.native = kernel
-    return memory
+    fusion = None
+    if kernel is not None:
+        if not architecture.sinks and kernel.fits(model.dtype, model.device, size, shapes):
+            kernel.start()
+            memory.native = kernel
+        if memory.native is not None and options.fused_layers:
+            fusion = Fusion(model, architecture, kernel, size, stage)
+        else:
+            pack_linears(model)
+    return Runner(model, architecture, memory, hidden_layers, fusion)
 
 
 def _halves(part: _Part) -> tuple[_Part, ...]:

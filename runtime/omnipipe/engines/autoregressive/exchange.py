@@ -117,6 +117,7 @@ class Exchange:
             sequence = make_sequence(job.rid, generation, self._context)
             banned = generation.stop_tokens if generation.min_tokens > 0 else frozenset()
             told = [token for part in generation.prompt if part.embeds is None for token in part.tokens]
+            told += generation.told
             live.chooser = Chooser(generation.sampling, told, banned)
             if generation.grammar is not None:
                 live.match = self._grammars.match(generation.grammar)
@@ -175,6 +176,19 @@ class Exchange:
         except Exception as error:  # as above
             self.fail(live, error)
 
+    def hand_scores(self, live: Live, found: Sequence[TokenLogprobs]) -> None:
+        """How likely the next tokens of the prompt were."""
+        held = live.sequence.held
+        try:
+            self._apply(live, self._program.advance(live.job, Progress((), prompt_logprobs=found)))
+            live.sequence.held |= held
+        except Exception as error:  # as above
+            self.fail(live, error)
+
+    def end_at_once(self, live: Live) -> None:
+        """Its prompt has been computed, and that was all."""
+        self._end(live, Finish.LENGTH, None)
+
     def _took(
         self, live: Live, token: int, logprobs: TokenLogprobs | None, hidden: Mapping[int, torch.Tensor]
     ) -> Progress | None:
@@ -183,7 +197,7 @@ class Exchange:
         chooser.chose(token)
         chooser.lift(generation.min_tokens)
         if token in generation.stop_tokens:
-            self._end(live, Finish.STOP, token)
+            self._end(live, Finish.STOP, token, logprobs, hidden)
             return None
         if live.match is not None:
             live.match.take(token)
@@ -215,7 +229,14 @@ class Exchange:
         elif len(sequence.tokens) >= sequence.limit:
             self._end(live, Finish.LENGTH, None)
 
-    def _end(self, live: Live, reason: str, stop_token: int | None) -> None:
+    def _end(
+        self,
+        live: Live,
+        reason: str,
+        stop_token: int | None,
+        stop_logprobs: TokenLogprobs | None = None,
+        hidden: Mapping[int, torch.Tensor] | None = None,
+    ) -> None:
         sequence = live.sequence
         end = End(
             reason,
@@ -223,6 +244,8 @@ class Exchange:
             completion_tokens=live.chooser.generated,
             cached_tokens=min(sequence.cached, sequence.prompt_size),
             stop_token=stop_token,
+            stop_logprobs=stop_logprobs,
+            hidden=hidden or {},
         )
         try:
             self._emit(live, self._program.finish(live.job, end))

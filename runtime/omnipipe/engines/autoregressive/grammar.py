@@ -2,10 +2,11 @@
 beside the model's forward.
 
 A matcher is built in a thread when its request begins (a large schema takes long) and asked first when the request
-samples its first token, which is after its prompt has been computed.
+samples its first token, which is after its prompt has been computed. It is kept: requests of one grammar have copies.
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
@@ -31,11 +32,26 @@ _SPREAD: Final = np.where(
 long as adding, which the sampler has to do while everybody waits."""
 
 
-class Match:
-    """Where one request is in its grammar."""
+_CHARACTER: Final = r'[^"\\\x00-\x1F\x7F]'
+_SLICES: Final = [
+    r"[\x20\x0A\x0D\x09]+",
+    *(f"{_CHARACTER}{{1,{most}}}" for most in (3, 5, 7, 10, 30)),
+    f"{_CHARACTER}+",
+]
+"""Tokens that a grammar mostly allows or forbids together, so that they are looked at once: the inside of JSON's texts.
+llguidance's own have no short ones, and look at every token where a text may have few more characters."""
 
-    def __init__(self, matcher: "Future[LLMatcher]", param: str) -> None:
-        self._matcher = matcher
+_KEPT: Final = 32
+"""Grammars whose matcher is kept; building one takes as long as a hundred masks."""
+_LONGEST_KEPT: Final = 1 << 16
+
+
+class Match:
+    """Where one request is in its grammar. `built`: a matcher at the beginning, which others use as well."""
+
+    def __init__(self, built: "Future[LLMatcher]", param: str) -> None:
+        self._built = built
+        self._own: LLMatcher | None = None
         self._param = param
         self._mask: Future[torch.Tensor] | None = None
 
@@ -55,23 +71,33 @@ class Match:
 
     def take(self, token: int) -> None:
         """The token that was chosen."""
-        matcher = self._matcher.result()
+        matcher = self._matcher()
         if not matcher.consume_token(token):
             raise RuntimeError(f"the grammar does not allow the token {token}: {matcher.get_error()}")
 
     def complete(self) -> bool:
         """Nothing can follow."""
-        return self._matcher.result().is_stopped()
+        return self._matcher().is_stopped()
 
     def compute(self, columns: int) -> torch.Tensor:
         """The mask itself. In a thread of its own: it takes as long as a small model's layer."""
-        matcher = self._matcher.result()
+        matcher = self._matcher()
         if matcher.is_error():
-            raise RequestError(
-                ErrorKind.INVALID, f"the grammar cannot be used: {_first_line(matcher.get_error())}", param=self._param
-            )
+            raise self._unusable(matcher)
         bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
         return torch.from_numpy(_SPREAD.take(bits, axis=0).reshape(-1)[:columns])
+
+    def _matcher(self) -> LLMatcher:
+        if self._own is None:
+            built = self._built.result()
+            if built.is_error():
+                raise self._unusable(built)
+            self._own = built.deep_copy()
+        return self._own
+
+    def _unusable(self, matcher: LLMatcher) -> RequestError:
+        words = f"the grammar cannot be used: {_first_line(matcher.get_error())}"
+        return RequestError(ErrorKind.INVALID, words, param=self._param)
 
 
 class Grammars:
@@ -84,10 +110,12 @@ class Grammars:
         self._columns = vocab_size
         self._pool = ThreadPoolExecutor(2, "grammar")
         self._tokenizer: Future[LLTokenizer] | None = None
+        self._kept: OrderedDict[str, Future[LLMatcher]] = OrderedDict()
+        """By the grammar's text; the longest unused first."""
         if isinstance(tokenizer, PreTrainedTokenizerFast):
             known = max(vocab_size, len(tokenizer))
             self._tokenizer = self._pool.submit(
-                from_tokenizer, tokenizer, n_vocab=known, eos_token=list(stop_tokens) or None
+                from_tokenizer, tokenizer, n_vocab=known, eos_token=list(stop_tokens) or None, slices=_SLICES
             )
 
     def match(self, grammar: Grammar) -> Match:
@@ -97,7 +125,16 @@ class Grammars:
                 ErrorKind.UNPROCESSABLE, "this model cannot be held to a grammar: it has no fast tokenizer",
                 param=grammar.param,
             )  # fmt: skip
-        return Match(self._pool.submit(self._build, self._tokenizer, _text(grammar)), grammar.param)
+        text = _text(grammar)
+        built = self._kept.get(text)
+        if built is None:
+            built = self._pool.submit(self._build, self._tokenizer, text)
+        if len(text) <= _LONGEST_KEPT:
+            self._kept[text] = built
+            self._kept.move_to_end(text)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return Match(built, grammar.param)
 
     def prepare(self, matches: Sequence[Match]) -> None:
         """Begins to compute the masks of their next tokens."""

@@ -103,6 +103,7 @@ class PagedStep:
         scale: float,
         window: int,
         softcap: float,
+        sinks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         keys, values = self._memory.keys[layer], self._memory.values[layer]
         if self._native:
@@ -117,7 +118,7 @@ class PagedStep:
         values[self._blocks, :, self._slots] = value[0].transpose(0, 1)
         out = query.new_empty((1, query.shape[2], query.shape[1], value.shape[3]))
         for group, (tables, visible) in zip(self._groups, self._seen(window), strict=True):
-            self._decode(out, group, tables, visible, query, keys, values, scale, softcap)
+            self._decode(out, group, tables, visible, query, keys, values, scale, softcap, sinks)
         for index, place in enumerate(self._chunks):
             rows = slice(place.row, place.row + place.size)
             k, v = key[:, :, rows], value[:, :, rows]
@@ -126,8 +127,27 @@ class PagedStep:
                 k = keys[table].permute(1, 0, 3, 2).reshape(1, keys.shape[1], -1, keys.shape[2])[:, :, : place.context]
                 v = values[table].transpose(0, 1).reshape(1, keys.shape[1], -1, values.shape[3])[:, :, : place.context]
             mask = self._mask(index, place, window)
-            out[:, rows] = _attend(query[:, :, rows], k, v, mask, scale, softcap).transpose(1, 2)
+            out[:, rows] = _attend(query[:, :, rows], k, v, mask, scale, softcap, sinks).transpose(1, 2)
         return out
+
+    def compute_layer(
+        self,
+        layer: int,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        parts: list[torch.Tensor],
+        sizes: list[int],
+        numbers: list[float],
+    ) -> torch.Tensor:
+        """All of a layer, in the kernel: see `layers.FusedLayer`."""
+        if not self._native:
+            raise TypeError("this layer's weights are laid out for the kernel, which this step is not for")
+        found: torch.Tensor = torch.ops.omnipipe.decoder_layer(
+            x, cos, sin, self._memory.keys[layer], self._memory.values[layer], self._all_places, self._all_tables,
+            parts, sizes, numbers,
+        )  # fmt: skip
+        return found
 
     def _decode(
         self,
@@ -140,6 +160,7 @@ class PagedStep:
         values: torch.Tensor,
         scale: float,
         softcap: float,
+        sinks: torch.Tensor | None,
     ) -> None:
         count, kv_heads = tables.shape[0], keys.shape[1]
         q = query[0][:, group.rows].transpose(0, 1).reshape(count, kv_heads, -1, query.shape[3])
@@ -149,7 +170,8 @@ class PagedStep:
         if softcap:
             scores = torch.tanh(scores / softcap) * softcap
         scores = scores.masked_fill_(~visible, float("-inf"))
-        weights = torch.softmax(scores, -1, dtype=torch.float32).to(v.dtype)
+        beside = None if sinks is None else sinks.reshape(1, kv_heads, -1, 1)
+        weights = _softmax(scores, beside).to(v.dtype)
         out[0, group.rows] = torch.matmul(weights, v).reshape(count, -1, values.shape[3])
 
     def _group(self, places: Sequence[Place]) -> list[_Group]:
@@ -218,9 +240,10 @@ def _attend(
     mask: torch.Tensor | None,
     scale: float,
     softcap: float,
+    sinks: torch.Tensor | None,
 ) -> torch.Tensor:
     groups = query.shape[1] // key.shape[1]
-    if not softcap:
+    if not softcap and sinks is None:
         return scaled_dot_product_attention(
             query, key, value, mask, is_causal=mask is None, scale=scale, enable_gqa=groups > 1
         )
@@ -228,6 +251,16 @@ def _attend(
     if mask is None:
         mask = torch.ones((size, size), dtype=torch.bool, device=query.device).tril()
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    scores = torch.tanh(torch.matmul(query, key.transpose(2, 3)) * (scale / softcap)) * softcap
-    weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), -1, dtype=torch.float32)
+    scores = torch.matmul(query, key.transpose(2, 3)) * scale
+    if softcap:
+        scores = torch.tanh(scores / softcap) * softcap
+    weights = _softmax(scores.masked_fill(~mask, float("-inf")), None if sinks is None else sinks.reshape(1, -1, 1, 1))
     return torch.matmul(weights.to(value.dtype), value)
+
+
+def _softmax(scores: torch.Tensor, sinks: torch.Tensor | None) -> torch.Tensor:
+    """In f32. `sinks`: one more score for each row, whose weight is left out."""
+    if sinks is None:
+        return torch.softmax(scores, -1, dtype=torch.float32)
+    beside = sinks.to(scores).expand(*scores.shape[:-1], 1)
+    return torch.softmax(torch.cat([scores, beside], -1), -1, dtype=torch.float32)[..., :-1]

@@ -36,30 +36,58 @@ class _PackedLinear(nn.Module):
         return out
 
 
-def pack_linears(model: nn.Module, *, gain: float = _GAIN) -> bool:
-    """Replaces the model's linear layers where that makes them `gain` times as quick; False: they are as they were."""
+class _PanelLinear(nn.Module):
+    """The same with the kernel's own layout."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self._panels = torch.ops.omnipipe.panels(weight)
+        self._bias = weight.new_empty(0) if bias is None else bias.detach()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.omnipipe.linear(x, self._panels, self._bias, self.out_features)
+        return out
+
+
+def pack_linears(model: nn.Module, *, gain: float = _GAIN, panels: bool = False) -> bool:
+    """Replaces the model's linear layers where that makes them `gain` times as quick; False: they are as they were.
+    `panels`: the kernel is there, and may be the quickest."""
     layers = [
         (parent, name, layer)
         for parent in model.modules()
         for name, layer in parent.named_children()
-        if type(layer) is nn.Linear and layer.weight.dtype == torch.float32 and layer.weight.device.type == "cpu"
+        if type(layer) is nn.Linear and _is_plain(layer)
     ]
     mkldnn: Any = torch.backends.mkldnn  # not typed
-    if not layers or not mkldnn.is_available():
+    kinds: list[type[_PackedLinear] | type[_PanelLinear]] = []
+    if mkldnn.is_available():
+        kinds.append(_PackedLinear)
+    if panels:
+        kinds.append(_PanelLinear)
+    if not layers or not kinds:
         return False
     with torch.inference_mode():
-        if _gain(max((layer for _, _, layer in layers), key=lambda layer: layer.weight.numel())) < gain:
+        largest = max((layer for _, _, layer in layers), key=lambda layer: layer.weight.numel())
+        gains = {kind: _gain(largest, kind) for kind in kinds}
+        best = max(kinds, key=gains.__getitem__)
+        if gains[best] < gain:
             return False
         for parent, name, layer in layers:
             bias: torch.Tensor | None = layer.bias  # None without, whatever its type says
-            setattr(parent, name, _PackedLinear(layer.weight.detach(), bias))
+            setattr(parent, name, best(layer.weight.detach(), bias))
     return True
 
 
-def _gain(layer: nn.Linear) -> float:
+def _is_plain(layer: nn.Linear) -> bool:
+    weight: torch.Tensor | None = layer.weight  # None in a layer that the kernel computes, whatever its type says
+    return weight is not None and weight.dtype == torch.float32 and weight.device.type == "cpu"
+
+
+def _gain(layer: nn.Linear, kind: type[_PackedLinear] | type[_PanelLinear]) -> float:
     """How many times as quick."""
     weight = layer.weight.detach()[:4096]
-    packed = _PackedLinear(weight, None)
+    packed = kind(weight, None)
     x = torch.randn(_ROWS, weight.shape[1])
     return _seconds(lambda: linear(x, weight)) / _seconds(lambda: packed(x))
 

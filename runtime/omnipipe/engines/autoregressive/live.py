@@ -89,12 +89,17 @@ def make_sequence(rid: str, generation: Generation, context: int) -> Sequence:
     for part in generation.prompt:
         append(sequence, part)
     size = sequence.prompt_size
+    if generation.prompt_logprobs is not None:
+        if sequence.spans:
+            raise TypeError("log probabilities of a prompt that is not tokens alone")
+        sequence.to_score = size - 1
     if size == 0:
         raise RequestError(ErrorKind.INVALID, "the prompt is empty")
     most = generation.max_tokens
-    if most is not None and most < 1:
-        raise RequestError(ErrorKind.INVALID, "max_tokens must be at least 1", param="max_tokens")
-    check_room(size, context)
+    if most is not None and most < 0:
+        raise RequestError(ErrorKind.INVALID, "max_tokens must be at least 0", param="max_tokens")
+    if most != 0 or size > context:
+        check_room(size, context)
     if most is not None:
         sequence.limit = min(context, size + most)
     return sequence

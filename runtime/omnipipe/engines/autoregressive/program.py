@@ -109,13 +109,16 @@ class Generation:
     prompt: Sequence[Prompt]
     """Together at least one position."""
     max_tokens: int | None = None
-    """None: until it stops, or the context is full."""
+    """None: until it stops, or the context is full. 0: nothing is generated; for what is told of the prompt."""
     min_tokens: int = 0
     """Stop tokens cannot be chosen before this many tokens have been generated, unless the grammar leaves nothing
     else."""
     stop_tokens: frozenset[int] = frozenset()
     """End-of-text tokens and the client's `stop_token_ids`; leave the former out for `ignore_eos`."""
     sampling: Sampling = Sampling()
+    prompt_logprobs: int | None = None
+    """n: how likely each token of the prompt was, but for the first, and the n likeliest at its place. All of it is
+    computed anew, and is tokens alone."""
     grammar: Grammar | None = None
     hidden: Hidden = Hidden.NONE
     priority: int = 0
@@ -124,6 +127,8 @@ class Generation:
     """More input will be appended (`Turn.append`) before the first token is sampled."""
     emits: Sequence[Emit] = ()
     """What can be said before anything is computed."""
+    told: Sequence[int] = ()
+    """Tokens that embeddings of the prompt stand for, which the repetition penalty counts as well."""
     feeds_paused: bool = False
     """Stream input is taken while a consumer has no room, too, so that this does not hold up the producer: what comes
     is bounded, and `feed` emits nothing."""
@@ -149,12 +154,15 @@ class Progress:
     """What one step gave a request. A stop token is not in it (see `End.stop_token`)."""
 
     tokens: Sequence[int]
-    """New ones; none when there are only hidden states of the prompt to hand out."""
+    """New ones; none when there is only something of the prompt to hand out."""
     logprobs: Sequence[TokenLogprobs] = ()
     """One a token, when `Sampling.logprobs` asks for them."""
     hidden: "Mapping[int, torch.Tensor]" = field(default_factory=dict)
     """Layer -> `[n, hidden]` on the model's device: for positions of the prompt that were computed and for each new
     token the state that it was chosen from (`Generation.hidden`). Yours to keep."""
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
+    """Of the prompt's next tokens, when `Generation.prompt_logprobs` asks for them; with no token beside them. All of
+    them come before the first token."""
 
 
 @dataclass(slots=True)
@@ -190,6 +198,10 @@ class End:
     cached_tokens: int
     """Of the prompt's: not computed, for their KV was there."""
     stop_token: int | None = None
+    stop_logprobs: TokenLogprobs | None = None
+    """Of the stop token, when `Sampling.logprobs` asks for them."""
+    hidden: "Mapping[int, torch.Tensor]" = field(default_factory=dict)
+    """As in `Progress`: the state that the stop token was chosen from."""
 
 
 class AutoregressiveProgram(Protocol):

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from omnipipe.engines.autoregressive.architecture import Architecture
 from omnipipe.engines.autoregressive.attention import STEP
+from omnipipe.engines.autoregressive.fusion import Fusion
 from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
 from omnipipe.engines.autoregressive.scheduler import Slice
 from omnipipe.engines.autoregressive.sequence import Sequence as Generated
@@ -23,13 +24,20 @@ class Output:
     """`[n, vocabulary]` in f32: one row for each slice that samples and for each of its guesses, in their order."""
     hidden: dict[int, torch.Tensor]
     """Layer -> `[T, hidden]`, all rows of the step."""
+    scored: torch.Tensor | None = None
+    """`[n, vocabulary]` in f32: a row for each of the `scored` positions of the slices, in their order."""
 
 
 class Runner:
-    """`hidden_layers` as in `program.AutoregressiveProgram`."""
+    """`hidden_layers` as in `program.AutoregressiveProgram`. `fusion`: what is still to be done to the model."""
 
     def __init__(
-        self, model: PreTrainedModel, architecture: Architecture, memory: KvMemory, hidden_layers: Sequence[int] = ()
+        self,
+        model: PreTrainedModel,
+        architecture: Architecture,
+        memory: KvMemory,
+        hidden_layers: Sequence[int] = (),
+        fusion: Fusion | None = None,
     ) -> None:
         self._model = model
         self._embed = model.get_input_embeddings()
@@ -40,12 +48,16 @@ class Runner:
         if any(not 0 <= layer <= layers for layer in wanted.values()):
             raise ValueError(f"hidden layers {tuple(hidden_layers)} of a model with {layers} layers")
         self._wanted = wanted
+        self._fusion = None if fusion is None or fusion.finish() else fusion
 
     def forward(self, slices: Sequence[Slice], *, hidden: bool = False) -> Output:
+        if self._fusion is not None and self._fusion.advance():
+            self._fusion = None
         ids: list[int] = []
         positions: list[int] = []
         places: list[Place] = []
         rows: list[int] = []
+        scored: list[int] = []
         spans: list[tuple[int, Slice]] = []
         for piece in slices:
             row, size, end = len(ids), piece.rows, piece.start + piece.rows
@@ -55,6 +67,8 @@ class Runner:
             places.append(Place(row, size, end, piece.sequence.blocks[:used]))
             if piece.samples:
                 rows += range(row + max(piece.size - 1, 0), row + size)
+            if asked := piece.scored:
+                scored += range(row + asked.start - piece.start, row + asked.stop - piece.start)
             if piece.sequence.spans:
                 spans.append((row, piece))
         wants_hidden = hidden and bool(self._wanted)
@@ -62,14 +76,17 @@ class Runner:
             **self._inputs(ids, spans),
             position_ids=self._positions(slices, positions),
             use_cache=False,
-            logits_to_keep=torch.tensor(rows, dtype=torch.long, device=self._device),
+            logits_to_keep=torch.tensor(rows + scored, dtype=torch.long, device=self._device),
             output_hidden_states=wants_hidden,
             **{STEP: PagedStep(self._memory, places)},
         )
         states = {}
         if wants_hidden:
             states = {layer: out.hidden_states[index][0] for layer, index in self._wanted.items()}
-        return Output(out.logits[0].float(), states)
+        logits = out.logits[0].float()
+        if scored:
+            return Output(logits[: len(rows)], states, logits[len(rows) :])
+        return Output(logits, states)
 
     def _positions(self, slices: Sequence[Slice], counted: list[int]) -> torch.Tensor:
         """`[1, T]`, or `[3, 1, T]` where one of the sequences has positions of three dimensions."""

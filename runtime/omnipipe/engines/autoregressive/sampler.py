@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -114,7 +114,7 @@ def sample(
     _adjust(logits, choosers, {row for row, _ in masks})
     for row, allowed in masks:
         logits[row] += _without(choosers[row].banned, allowed).to(logits.device)
-    best, likeliest = logits.max(-1)
+    best, likeliest = _largest(logits)
     tokens: list[int] = torch.where(best.isfinite(), likeliest, -1).tolist()
     drawn = [row for row, chooser in enumerate(choosers) if not chooser.greedy and tokens[row] >= 0]
     if drawn:
@@ -123,6 +123,16 @@ def sample(
         for row, token in zip(drawn, _draw(logits, best, [choosers[row] for row in drawn]), strict=True):
             tokens[row] = token
     return Sampled(tokens, {} if raw is None else _logprobs(raw, asked, tokens, choosers))
+
+
+def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each row, and where. The kernel's takes a fraction of the time of torch's on a CPU, once it is there."""
+    operations: Any = torch.ops  # not typed
+    if logits.device.type == "cpu" and logits.is_contiguous() and hasattr(operations.omnipipe, "largest"):
+        found: tuple[torch.Tensor, torch.Tensor] = operations.omnipipe.largest(logits)
+        return found
+    best, likeliest = logits.max(-1)
+    return best, likeliest
 
 
 def _without(banned: frozenset[int], allowed: torch.Tensor) -> torch.Tensor:

@@ -37,15 +37,27 @@ class Slice:
         return self.size + len(self.guesses)
 
     @property
+    def scored(self) -> range:
+        """Positions whose logits tell how likely the prompt's next token was, and are asked for."""
+        sequence = self.sequence
+        if sequence.scored >= sequence.to_score:
+            return range(0)
+        start, end = max(self.start, sequence.scored), min(self.start + self.size, sequence.to_score)
+        return range(start, max(start, end))
+
+    @property
     def ids(self) -> list[int]:
         """What the model is given."""
         return self.sequence.tokens[self.start : self.start + self.size] + self.guesses
 
 
 class Scheduler:
-    """`max_batch` sequences and `step_tokens` positions in one step at most."""
+    """In one step at most `max_batch` sequences, `step_tokens` positions, and the logits of `score_rows` positions of
+    prompts."""
 
-    def __init__(self, pool: BlockPool, *, block_tokens: int, max_batch: int, step_tokens: int) -> None:
+    def __init__(
+        self, pool: BlockPool, *, block_tokens: int, max_batch: int, step_tokens: int, score_rows: int = 1 << 10
+    ) -> None:
         self.pool = pool
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
@@ -59,6 +71,9 @@ class Scheduler:
         self.asked_tokens = 0
         self._block_tokens = block_tokens
         self._max_batch = max_batch
+        self._score_rows = score_rows
+        self._scores = 0
+        """Of how many positions this step may still have the logits."""
         self._arrivals = 0
         self._steps = 0
         self._spare = 0
@@ -97,6 +112,7 @@ class Scheduler:
         self._slices = []
         self._in_step = set()
         self._coming = set()
+        self._scores = self._score_rows
         budget = self._decode(self.step_tokens)
         budget = self._prefill(budget)
         self._admit(budget)
@@ -161,7 +177,7 @@ class Scheduler:
             self._extend_from_cache(sequence)
             if self._is_coming(sequence):
                 continue
-            size = min(budget, sequence.todo)
+            size = self._size(sequence, budget)
             if not self._make_room(sequence, size):
                 size = min(size, (len(sequence.blocks) + self.pool.free) * self._block_tokens - sequence.computed)
             if size > 0 and sequence.state is State.RUNNING:
@@ -177,16 +193,24 @@ class Scheduler:
             if not _can_run(sequence):
                 continue
             self._extend_from_cache(sequence)
-            if self._is_coming(sequence):
+            if self._is_coming(sequence) or not self._size(sequence, budget):
                 self._give_up_blocks(sequence)
                 continue
             if not self._make_room_to_enter(sequence):
                 self._give_up_blocks(sequence)
                 break
             self._enter(sequence)
-            size = min(budget, sequence.todo)
+            size = self._size(sequence, budget)
             self._put(sequence, size)
             budget -= size
+
+    def _size(self, sequence: Sequence, budget: int) -> int:
+        """How many positions of its prompt come next. 0: this step has no room for the logits that it wants."""
+        size = min(budget, sequence.todo)
+        if sequence.scored < sequence.to_score:
+            left = max(0, self._scores) + max(0, sequence.scored - sequence.computed)
+            size = size if sequence.to_score - sequence.computed <= left else min(size, left)
+        return size
 
     def _enter(self, sequence: Sequence) -> None:
         if not sequence.prefix_cached:
@@ -205,7 +229,9 @@ class Scheduler:
             sequence.blocks += self.pool.take(missing)
         start = sequence.computed
         samples = not sequence.held and start + size == len(sequence.tokens)
-        self._slices.append(Slice(sequence, start, size, samples))
+        piece = Slice(sequence, start, size, samples)
+        self._slices.append(piece)
+        self._scores -= len(piece.scored)
         self._in_step.add(sequence)
         sequence.last_step = self._steps
         tokens = self._block_tokens
@@ -248,7 +274,7 @@ class Scheduler:
     def _make_room_to_enter(self, sequence: Sequence) -> bool:
         """A new one comes in when all of its prompt fits beside the others, so that it need not be thrown out again
         at once. For it, paused ones give way, and those of a lower priority."""
-        needed = self._blocks_for(len(sequence.tokens) + 1) - len(sequence.blocks)
+        needed = self._blocks_for(min(len(sequence.tokens) + 1, sequence.limit)) - len(sequence.blocks)
         while needed > self.pool.free:
             victim = next(
                 (
@@ -270,7 +296,7 @@ class Scheduler:
         if not ranked:
             return
         sequence = ranked[0]
-        size = min(self.step_tokens, sequence.todo)
+        size = self._size(sequence, self.step_tokens)
         needed = self._blocks_for(sequence.computed + size) - len(sequence.blocks)
         for other in reversed(self.running[:]):
             if needed <= self.pool.free:
@@ -300,10 +326,10 @@ class Scheduler:
         """Takes over blocks that others have computed, from a block's beginning on. The last position is always left
         to compute: its logits are what is wanted."""
         size = self._block_tokens
-        if not sequence.shared or sequence.computed % size:
+        if sequence.computed % size:
             return
         index = sequence.computed // size
-        while (index + 1) * size < len(sequence.tokens) - sequence.held:
+        while (index + 1) * size <= sequence.reusable:
             digest = sequence.digest(index, size)
             block = self.pool.find(digest) if digest is not None else None
             if block is None:
@@ -319,10 +345,10 @@ class Scheduler:
     def _is_coming(self, sequence: Sequence) -> bool:
         """Its next block is being computed in this very step, for another: the next step finds it."""
         size = self._block_tokens
-        if not sequence.shared or sequence.computed % size or not self._coming:
+        if sequence.computed % size or not self._coming:
             return False
         index = sequence.computed // size
-        if (index + 1) * size >= len(sequence.tokens) - sequence.held:
+        if (index + 1) * size > sequence.reusable:
             return False
         return sequence.digest(index, size) in self._coming
 

@@ -47,8 +47,8 @@ class Sequence:
 
     __slots__ = (
         "_digests", "_plain_until", "arrival", "blocks", "cached", "computed", "drafted", "held", "last_step", "limit",
-        "paused", "preemptions", "prefix_cached", "priority", "prompt_size", "rid", "rope", "shared", "spans", "state",
-        "tokens",
+        "paused", "preemptions", "prefix_cached", "priority", "prompt_size", "rid", "rope", "scored", "shared", "spans",
+        "state", "to_score", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,10 @@ class Sequence:
         """Nothing at all for now."""
         self.shared = shared
         """Takes KV from the prefix cache (what it computes is offered in any case)."""
+        self.to_score = 0
+        """The logits of the positions before this one are asked for, each once: they tell how likely the prompt was."""
+        self.scored = 0
+        """As far as that has been done."""
         self.state = State.WAITING
         self.spans: list[Span] = []
         self.rope: Rope | None = None
@@ -103,6 +107,13 @@ class Sequence:
         """Positions to compute before the next token, the one that it is sampled from included. 0 while it can do
         nothing."""
         return len(self.tokens) - self.computed - self.held
+
+    @property
+    def reusable(self) -> int:
+        """Positions whose KV may come from others: what is wanted of them is no more than that."""
+        if not self.shared:
+            return 0
+        return self.scored if self.scored < self.to_score else len(self.tokens) - self.held - 1
 
     @property
     def samples_next(self) -> bool:

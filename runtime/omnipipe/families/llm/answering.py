@@ -32,20 +32,30 @@ class Answer:
         """None: all of it is content."""
         if not plain:
             parser = dialect.parser(question.tools) if dialect is not None else None
-            call_id = dialect.call_id if dialect is not None else str
+            call_id = dialect.call_id if dialect is not None else _no_call
             self._speech = Speech(Reasoning(question.thinking), parser, call_id)
+        self._withheld = self._apart = False
         self._generated = 0
         self._reasoned = 0
         self._logprobs: list[TokenLogprobs] = []
         """Of tokens whose text is not out yet."""
         self._echo = question.echo
+        self._scored = question.scored
 
     @property
     def holding(self) -> bool:
-        """Text of the newest tokens is held back: it may be the beginning of a stop string."""
-        return self._stream.holding
+        """Text of the newest tokens is held back: it may be the beginning of a stop string, or of a call."""
+        return self._stream.holding or self._withheld
+
+    @property
+    def apart(self) -> bool:
+        """The newest tokens, with those that were held back before them, are no content: they are reasoning, or a call.
+        At the end: of those that were still held back."""
+        return self._apart
 
     def advance(self, progress: Progress) -> Turn:
+        if progress.prompt_logprobs:
+            return Turn([Emit(TEXT_OUTPUT, self._value({}, prompt=progress.prompt_logprobs))])
         self._generated += len(progress.tokens)
         self._logprobs += progress.logprobs
         text = self._stream.push(
@@ -63,11 +73,14 @@ class Answer:
 
     def finish(self, end: End) -> Sequence[Emit]:
         text = self._stream.flush()
+        if self._scored is not None and end.stop_logprobs is not None:
+            self._logprobs.append(end.stop_logprobs)  # so that there is one for each token that is counted
         if self._speech is None:
             piece: TextPiece = {"content": text} if text else {}
         else:
             piece = self._only(_joined(self._speech.push(text), self._speech.finish()))
-            if "content" not in piece:
+            self._apart = "content" not in piece
+            if self._apart:
                 self._logprobs.clear()
         value = self._value(piece, last=True)
         return [Emit(TEXT_OUTPUT, value, last=True, meta=self._meta(end))]
@@ -80,7 +93,9 @@ class Answer:
         piece = self._only(speech.push(text)) if text else {}
         if reasoned or speech.reasoning:
             self._reasoned += tokens
-        if "content" not in piece and (apart or speech.apart or "tool_calls" in piece):
+        self._withheld = "content" not in piece
+        self._apart = self._withheld and (apart or speech.apart or "tool_calls" in piece)
+        if self._apart:
             self._logprobs.clear()  # they are of the content alone
         return piece
 
@@ -95,14 +110,17 @@ class Answer:
             return []
         return [Emit(TEXT_OUTPUT, self._value(piece))]
 
-    def _value(self, piece: TextPiece, *, last: bool = False) -> Value:
+    def _value(self, piece: TextPiece, *, last: bool = False, prompt: Sequence[TokenLogprobs] = ()) -> Value:
         """A str where there is content alone."""
         opening = self._opening()
         if opening:
             piece["content"] = opening + piece.get("content", "")
+        likely = [] if self._scored is None else self._scored.pieces(prompt)
         if self._logprobs and ("content" in piece or last):
-            piece["logprobs"] = self._model.vocabulary.logprobs(self._logprobs)
+            likely += self._model.vocabulary.logprobs(self._logprobs, plain=self._speech is None)
             self._logprobs.clear()
+        if likely:
+            piece["logprobs"] = likely
         if not piece:
             return ""
         return piece["content"] if piece.keys() == {"content"} else dict(piece)
@@ -127,6 +145,10 @@ class Answer:
         if end.stop_token in self._question.client_stops:
             stopped = end.stop_token
         return {"finish_reason": reason, "stop_reason": stopped, "usage": dict(usage)}
+
+
+def _no_call(name: str, index: int) -> str:
+    raise TypeError("a model without a syntax for calls called a tool")
 
 
 def _joined(one: TextPiece, other: TextPiece) -> TextPiece:

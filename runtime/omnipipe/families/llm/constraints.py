@@ -10,6 +10,7 @@ from omnipipe.engines.autoregressive.program import Grammar
 from omnipipe.families.llm.asked import Options, Tool, invalid
 from omnipipe.families.llm.reasoning import CLOSE, OPEN, Thinking
 from omnipipe.families.llm.tools.dialect import Dialect, Literal
+from omnipipe.families.llm.tools.harmony import Harmony
 from omnipipe.families.llm.tools.schema import json_schema, quoted
 
 __all__ = ["constraint"]
@@ -18,14 +19,38 @@ _TERMINALS = "SPACE: /[ \\n]{0,8}/\nTEXT: /(.|\\n)*/\n"
 
 
 def constraint(options: Options, dialect: Dialect | None, thinking: Thinking, literal: Literal) -> Grammar | None:
-    """None: it may say anything. `dialect`: when there are tools."""
+    """None: it may say anything. `dialect`: when there are tools, or all is said in it."""
     tools = options.usable_tools
     shape = _shape(options)
+    if isinstance(dialect, Harmony):
+        return _in_channels(options, dialect, tools, shape, literal)
     if dialect is not None and tools and (options.must_call or shape is not None or _strict(tools)):
         return _with_tools(options, dialect, tools, shape, thinking, literal)
     if shape is None or thinking is Thinking.NEVER or shape.kind == "lark":
         return shape
     return Grammar("lark", _thinking(thinking, literal) + f"answer: {_rule(shape)}\n" + _TERMINALS, shape.param)
+
+
+def _in_channels(
+    options: Options, dialect: Harmony, tools: Sequence[Tool], shape: Grammar | None, literal: Literal
+) -> Grammar | None:
+    must, strict = options.must_call, _strict(tools)
+    if shape is None and not must and not strict:
+        return None
+    if shape is not None and shape.kind == "lark":
+        raise invalid("'guided_grammar' cannot be held to by a model that answers in channels.", "guided_grammar")
+    rules, answers = "", []
+    if tools and (must or strict or shape is not None):
+        name = options.chosen_tool
+        chosen = [tool for tool in tools if name in (None, tool.function.name)]
+        rules += dialect.rules(chosen, parallel=False, literal=literal)
+        answers.append("calls")
+    if not must:
+        rules += dialect.final("TEXT" if shape is None else "shape", literal)
+        rules += "" if shape is None else f"shape: {_rule(shape)}\n"
+        answers.append("final")
+    param = "tools" if shape is None or must else shape.param
+    return Grammar("lark", dialect.start(" | ".join(answers), literal) + rules + _TERMINALS, param)
 
 
 def _strict(tools: Sequence[Tool]) -> bool:

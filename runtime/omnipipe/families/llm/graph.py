@@ -5,7 +5,7 @@ from omnipipe.spec.plan import EdgeKind, EngineKind, Placement
 
 __all__ = ["FAMILY", "REASONING_PARSERS", "TOOL_PARSERS"]
 
-TOOL_PARSERS = ("auto", "hermes", "llama3", "mistral", "none")
+TOOL_PARSERS = ("auto", "deepseek", "glm4", "harmony", "hermes", "kimi", "llama3", "mistral", "qwen3_coder", "none")
 REASONING_PARSERS = ("auto", "think", "none")
 
 FAMILY = Family(
@@ -27,7 +27,8 @@ FAMILY = Family(
                 "reasoning_parser": ParamType(
                     str,
                     "auto",
-                    "How the model marks its reasoning: think for <think> tags; auto looks at its chat template.",
+                    "How the model marks its reasoning: think for <think> tags; auto looks at its chat template. "
+                    "The channels of harmony are read by the tool parser of this name.",
                     choices=REASONING_PARSERS,
                 ),
                 "chat_template": ParamType(

@@ -1,6 +1,8 @@
 """Where a mark is in text that comes in pieces, or where its beginning may be."""
 
-__all__ = ["seek"]
+from collections.abc import Sequence
+
+__all__ = ["seek", "seek_any"]
 
 
 def seek(text: str, mark: str) -> tuple[int, bool]:
@@ -13,3 +15,12 @@ def seek(text: str, mark: str) -> tuple[int, bool]:
         if text.endswith(mark[:size]):
             return len(text) - size, False
     return len(text), False
+
+
+def seek_any(text: str, marks: Sequence[str]) -> tuple[int, str]:
+    """The same of the first of several marks: `(at, mark)`, or `(at, "")` when none is there."""
+    where = [(seek(text, mark), mark) for mark in marks]
+    found = [(at, mark) for (at, there), mark in where if there]
+    if found:
+        return min(found)
+    return min(at for (at, _), _ in where), ""

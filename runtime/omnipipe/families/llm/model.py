@@ -22,6 +22,8 @@ class Model:
     dialect: Dialect | None
     """None: it calls no tools."""
     reasons: bool
+    tagged: bool
+    """Its reasoning is between `<think>` and `</think>`."""
     stop_tokens: frozenset[int]
     """What ends its texts."""
     start_token: int | None
@@ -40,18 +42,23 @@ class Model:
         """`template`: in place of the tokenizer's own; the parsers: the stage's options."""
         text = _own_template(tokenizer) if template is None else template
         dialect = choose_dialect(tool_parser, text)
-        reasons = CLOSE in text if reasoning_parser == "auto" else reasoning_parser == "think"
-        marks = (*(dialect.marks if dialect else ()), *((OPEN, CLOSE) if reasons else ()))
+        thinks = CLOSE in text if reasoning_parser == "auto" else reasoning_parser == "think"
+        whole = dialect is not None and dialect.whole
+        marks = (*(dialect.marks if dialect else ()), *((OPEN, CLOSE) if thinks else ()))
         stops = getattr(generation, "eos_token_id", None)
         stops = [stops] if isinstance(stops, int) else list(stops or ())
         if isinstance(tokenizer.eos_token_id, int):
             stops.append(tokenizer.eos_token_id)
+        vocabulary = Vocabulary(tokenizer, marks)
+        ends = map(vocabulary.special, dialect.ends if dialect else ())
+        stops += [end for end in ends if end is not None]
         start = tokenizer.bos_token_id if isinstance(tokenizer.bos_token_id, int) else tokenizer.eos_token_id
         return cls(
-            vocabulary=Vocabulary(tokenizer, marks),
+            vocabulary=vocabulary,
             template=ChatTemplate(tokenizer, text),
             dialect=dialect,
-            reasons=reasons,
+            reasons=thinks or whole,
+            tagged=thinks and not whole,
             stop_tokens=frozenset(stops),
             start_token=start if isinstance(start, int) else None,
         )
@@ -64,7 +71,7 @@ class Model:
         return f"{len(self.vocabulary)} tokens, {chat}, {tools}, {'reasons' if self.reasons else 'does not reason'}"
 
     def thinking(self, prompt: str) -> Thinking:
-        return thinking_after(prompt) if self.reasons else Thinking.NEVER
+        return thinking_after(prompt) if self.tagged else Thinking.NEVER
 
 
 def _own_template(tokenizer: "PreTrainedTokenizerBase") -> str:

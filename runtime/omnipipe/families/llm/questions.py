@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from omnipipe.engines.autoregressive.program import Generation, Prompt, Sampling
 from omnipipe.errors import RequestError
-from omnipipe.families.llm.asked import Chat, Completion, Options, invalid
+from omnipipe.families.llm.asked import Chat, Completion, Options, Tool, invalid
 from omnipipe.families.llm.constraints import constraint
+from omnipipe.families.llm.echoing import ScoredPrompt, unseen_tokens
 from omnipipe.families.llm.model import Model
 from omnipipe.families.llm.reasoning import Thinking
 from omnipipe.families.llm.tools.dialect import Dialect
@@ -25,12 +26,14 @@ class Question:
     stops: tuple[str, ...]
     thinking: Thinking = Thinking.NEVER
     dialect: Dialect | None = None
-    """When tools may be called."""
-    tools: frozenset[str] = frozenset()
+    """When tools may be called, or when all is said in it."""
+    tools: tuple[Tool, ...] = ()
     forced: bool = False
     """It must call."""
     one_call: bool = False
     echo: str = ""
+    scored: ScoredPrompt | None = None
+    """The echo comes with log probabilities."""
     client_stops: frozenset[int] = frozenset()
     """The client's own stop tokens."""
 
@@ -49,7 +52,7 @@ def prompted_question(
     """Of a chat whose prompt is there already; families whose messages hold more than text make it themselves."""
     _check_tools(model, options)
     tools = options.usable_tools
-    dialect = model.dialect if tools else None
+    dialect = model.dialect if model.dialect is not None and (tools or model.dialect.whole) else None
     generation = _generation(model, options, prompt, _chat_limit(options, sum(map(len, prompt)), context))
     generation.grammar = constraint(options, dialect, thinking, model.vocabulary.literal)
     if options.logprobs:
@@ -60,7 +63,7 @@ def prompted_question(
         () if options.must_call else tuple(options.stops),
         thinking,
         dialect,
-        frozenset(tool.function.name for tool in tools),
+        tuple(tools),
         forced=options.must_call,
         one_call=options.parallel_tool_calls is False,
         client_stops=frozenset(options.stop_token_ids),
@@ -74,20 +77,33 @@ def completion_question(model: Model, asked: Completion, context: int) -> Questi
         if model.start_token is None:
             raise invalid("'prompt' is empty.", "prompt")
         tokens = [model.start_token]
-    most = options.max_tokens or options.max_completion_tokens or _COMPLETION_TOKENS
-    if options.max_tokens is None:
-        most = max(most, options.min_tokens)
+    most = _completion_limit(options)
     _check_room(len(tokens), most, context, "prompt", "prompt")
     generation = _generation(model, options, [Prompt(tokens)], most)
     generation.grammar = constraint(options, None, Thinking.NEVER, model.vocabulary.literal)
     if options.logprobs is not None and options.logprobs is not False:
         generation.sampling = _sampling(options, int(options.logprobs))
-    echo = ""
+    echo, scored = "", None
     if options.echo:
         echo = prompt if isinstance(prompt, str) else model.vocabulary.decode_all(tokens)
-    return Question(
-        generation, tuple(options.stops), echo=echo, client_stops=frozenset(options.stop_token_ids)
-    )  # fmt: skip
+        generation.prompt_logprobs = generation.sampling.logprobs
+        if generation.prompt_logprobs is not None:
+            scored = ScoredPrompt(model.vocabulary, tokens[0], _unseen(model, prompt, tokens))
+    client_stops = frozenset(options.stop_token_ids)
+    return Question(generation, tuple(options.stops), echo=echo, scored=scored, client_stops=client_stops)
+
+
+def _unseen(model: Model, prompt: str | list[int], tokens: list[int]) -> frozenset[int]:
+    if isinstance(prompt, str):
+        return unseen_tokens(tokens, model.vocabulary.encode(prompt, special=False))
+    return frozenset() if prompt else frozenset([0])
+
+
+def _completion_limit(options: Options) -> int:
+    for most in (options.max_tokens, options.max_completion_tokens):
+        if most is not None:
+            return most
+    return max(_COMPLETION_TOKENS, options.min_tokens)
 
 
 def _check_tools(model: Model, options: Options) -> None:
@@ -129,7 +145,7 @@ def _chat_limit(options: Options, size: int, context: int) -> int | None:
 
 def _check_room(size: int, most: int | None, context: int, what: str, param: str) -> None:
     """In OpenAI's words, which clients look for."""
-    if size >= context:
+    if size >= context and (most != 0 or size > context):
         raise _too_long(
             f"This model's maximum context length is {context} tokens. However, your {what} resulted in {size} tokens. "
             f"Please reduce the length of the {what}.",

@@ -4,6 +4,7 @@ A template is a program of the model's author: what it raises is told to the cli
 decide anything about generating.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,9 @@ _OURS: Final = frozenset(
 )  # fmt: skip
 """Variables that the client does not set by `chat_template_kwargs`."""
 
+_JOINED: Final = re.compile(r"arguments['\"]?\]?\s*\+")
+"""Arguments put together with other texts: they are to be a text themselves, where others want the data."""
+
 _GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 """A block of transformers' own, which plain Jinja cannot parse."""
 
@@ -37,6 +41,8 @@ class ChatTemplate:
         self.text = text
         self._variables = _variables(text)
         self._knows_developer = "developer" in text
+        self._joins_arguments = _JOINED.search(text) is not None
+        self._knows_thinking = ".thinking" in text and "reasoning_content" not in text
 
     def render(
         self,
@@ -84,9 +90,20 @@ class ChatTemplate:
         raise invalid(f"This model has no levels of reasoning effort.{can}", "reasoning_effort")
 
     def _said(self, message: dict[str, Any]) -> dict[str, Any]:
+        """In the words that the template has for it."""
+        if self._joins_arguments and "tool_calls" in message:
+            message = {**message, "tool_calls": [_as_text(call) for call in message["tool_calls"]]}
+        if self._knows_thinking and "reasoning_content" in message and not message.get("content"):
+            message = {**message, "thinking": message["reasoning_content"]}
         if message.get("role") == "developer" and not self._knows_developer:
             return {**message, "role": "system"}
         return message
+
+
+def _as_text(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    text = json.dumps(function["arguments"], ensure_ascii=False)
+    return {**call, "function": {**function, "arguments": text}}
 
 
 def _variables(text: str) -> frozenset[str]:

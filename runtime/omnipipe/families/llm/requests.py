@@ -52,8 +52,6 @@ class LlmRequests:
             if options.top_logprobs and not options.logprobs:
                 raise invalid("'top_logprobs' needs 'logprobs' to be true.", "top_logprobs")
             return _entry(Chat(_messages(request.messages), options))
-        if options.echo and options.logprobs is not None:
-            raise invalid("'echo' cannot be combined with 'logprobs': the prompt has none.", "echo")
         prompt = _prompt(request.messages) if request.tokens is None else list(request.tokens)
         return _entry(Completion(prompt, options))
 

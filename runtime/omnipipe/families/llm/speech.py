@@ -6,14 +6,14 @@ Whatever the chunks, the joined deltas are the same. Knows text alone, no tokens
 from collections.abc import Callable, Sequence
 
 from omnipipe.families.llm.reasoning import Reasoning
-from omnipipe.families.llm.tools.dialect import Arguments, Begin, Content, Delta, ToolParser
+from omnipipe.families.llm.tools.dialect import Arguments, Begin, Content, Delta, Thought, ToolParser
 from omnipipe.families.text_pieces import CallPiece, TextPiece
 
 __all__ = ["Speech"]
 
 
 class Speech:
-    def __init__(self, reasoning: Reasoning, tools: ToolParser | None, call_id: Callable[[], str]) -> None:
+    def __init__(self, reasoning: Reasoning, tools: ToolParser | None, call_id: Callable[[str, int], str]) -> None:
         self._reasoning = reasoning
         self._tools = tools
         self._call_id = call_id
@@ -21,12 +21,14 @@ class Speech:
 
     @property
     def reasoning(self) -> bool:
-        return self._reasoning.inside
+        return self._reasoning.inside or (self._tools is not None and self._tools.thinking)
 
     @property
     def apart(self) -> bool:
         """Inside of reasoning or of a call: what comes next is no content."""
-        return self._reasoning.inside or (self.called and self._tools is not None and self._tools.calling)
+        if self._reasoning.inside or self._tools is None:
+            return self._reasoning.inside
+        return self._tools.apart or (self.called and self._tools.calling)
 
     @property
     def calls(self) -> int:
@@ -57,8 +59,11 @@ class Speech:
             match delta:
                 case Content(text):
                     said += text
+                case Thought(text):
+                    thought += text
                 case Begin(name):
-                    calls.append({"index": self._begun, "id": self._call_id(), "name": name, "arguments": ""})
+                    id = self._call_id(name, self._begun)
+                    calls.append({"index": self._begun, "id": id, "name": name, "arguments": ""})
                     self._begun += 1
                 case Arguments(text) if calls:
                     calls[-1]["arguments"] += text

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from omnipipe.engines.autoregressive.program import End, Generation, Progress, Turn
+from omnipipe.engines.autoregressive.program import End, Finish, Generation, Progress, Turn
 from omnipipe.engines.loading import load_generation_config, load_model, load_tokenizer
 from omnipipe.engines.program import Emit, Job, StageContext
 from omnipipe.families.llm.answering import Answer
@@ -64,8 +64,12 @@ class Llm:
                 return [self._last(self._decoded(asked.tokens), len(asked.tokens))]
             case _:
                 assert_never(asked)
-        job.state = Answer(self._model, question)
-        return question.generation
+        answer = job.state = Answer(self._model, question)
+        generation = question.generation
+        if generation.max_tokens == 0 and generation.prompt_logprobs is None:
+            size = sum(map(len, generation.prompt))
+            return answer.finish(End(Finish.LENGTH, size, completion_tokens=0, cached_tokens=0))
+        return generation
 
     def advance(self, job: Job, progress: Progress) -> Turn:
         return _answer(job).advance(progress)

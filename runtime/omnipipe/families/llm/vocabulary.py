@@ -51,16 +51,41 @@ class Vocabulary:
     def decode_all(self, tokens: list[int]) -> str:
         return self._joined(tokens)
 
+    def special(self, text: str) -> int | None:
+        """The token that stands for this mark alone."""
+        return self._alone.get(text)
+
     def literal(self, text: str) -> str:
         """`tools.dialect.Literal`."""
         token = self._alone.get(text)
         return quoted(text) if token is None else f"<[{token}]>"
 
-    def logprobs(self, found: Sequence[TokenLogprobs]) -> list[LogprobPiece]:
-        return [{**self._choice(one.chosen), "top": [self._choice(other) for other in one.top]} for one in found]
+    def logprobs(self, found: Sequence[TokenLogprobs], *, plain: bool = False) -> list[LogprobPiece]:
+        """`plain`: of a text that `decode` makes."""
+        pieces = [self._likely(one.chosen, one.top) for one in found]
+        for piece in pieces if plain else ():
+            if piece["id"] in self._special:
+                piece["unseen"] = True
+        return pieces
+
+    def first(self, token: int) -> LogprobPiece:
+        """Of a prompt."""
+        piece = self._likely(Choice(token, 0.0))
+        piece["first"] = True
+        return piece
 
     def token_text(self, token: int) -> str:
         return self._bytes(token).decode(errors="replace")
+
+    def _likely(self, chosen: Choice, top: Sequence[Choice] = ()) -> LogprobPiece:
+        told = self._choice(chosen)
+        return {
+            "token": told["token"],
+            "bytes": told["bytes"],
+            "logprob": told["logprob"],
+            "id": told["id"],
+            "top": [self._choice(other) for other in top],
+        }
 
     def _choice(self, choice: Choice) -> TopPiece:
         content = self._bytes(choice.token)

@@ -17,17 +17,19 @@ _KINDS: Final[dict[Capability, tuple[str, str]]] = {
 }
 
 
-def require(capability: Capability, served: Served) -> None:
-    """Raises RequestError when the model cannot do what this route is for."""
+def require(capability: Capability, served: Served, where: str = "", instead: str = "") -> None:
+    """Raises RequestError when the model cannot do what this route is for. `where` in place of the usual route, and
+    `instead` before the routes that may have been meant."""
     has = served.requests.capabilities
     if capability in has:
         return
     kind, path = _KINDS[capability]
     others = [route for name, (_, route) in _KINDS.items() if name in has and name != "tokenize"]
+    others = [instead, *others] if instead else others
     hint = f" Did you mean to use {' or '.join(others)}?" if others else ""
     raise RequestError(
         ErrorKind.INVALID,
-        f"The model `{served.name}` is not {kind} and thus not supported in the {path} endpoint.{hint}",
+        f"The model `{served.name}` is not {kind} and thus not supported in the {where or path} endpoint.{hint}",
         param="model",
         code="model_not_supported",
     )

@@ -28,7 +28,7 @@ def completion_order(
     if TEXT not in served.outputs:
         raise invalid(f"The model `{served.name}` does not answer with text.", "model")
     prompts = _prompts(body.prompt, served)
-    echoes = _echoes(body.echo, served, prompts, options)
+    echoes = _echoes(body, served, prompts, options)
     wanted = body.n or 1
     made = _best_of(body, served, wanted, options)
     check_choices(made, served, len(prompts), limits)
@@ -64,13 +64,17 @@ def _prompts(prompt: Prompt, served: Served) -> Sequence[_Prompt]:
     return lists or [tuple(tokens)]
 
 
-def _echoes(echo: bool | None, served: Served, prompts: Sequence[_Prompt], options: dict[str, Value]) -> list[str]:
+def _echoes(
+    body: CompletionRequest, served: Served, prompts: Sequence[_Prompt], options: dict[str, Value]
+) -> list[str]:
     """What the gateway itself puts before each answer. A model that knows its tokens echoes them itself."""
-    if not echo:
+    if not body.echo:
         return [""] * len(prompts)
     if "echo" in served.requests.options:
         options["echo"] = True
         return [""] * len(prompts)
+    if body.logprobs is not None:
+        raise unsupported(served.name, "echo", "It does not tell how likely a prompt was.")
     return [prompt if isinstance(prompt, str) else "" for prompt in prompts]
 
 

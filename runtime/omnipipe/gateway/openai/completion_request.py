@@ -34,7 +34,7 @@ class CompletionRequest(scalars.Body, frozen=True, kw_only=True):
     logprobs: scalars.LegacyLogprobs | None = None
     seed: scalars.Int64 | None = None
     stop: scalars.Stop | None = None
-    max_tokens: scalars.MaxTokens | None = None
+    max_tokens: scalars.MaxOrNoTokens | None = None
     user: str | None = None
 
     top_k: scalars.TopK | None = None

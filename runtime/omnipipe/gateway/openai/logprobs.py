@@ -48,11 +48,13 @@ def token_logprobs(pieces: Sequence[LogprobPiece]) -> list[TokenLogprob]:
 
 
 class LegacyLogprobs(msgspec.Struct, frozen=True):
-    """Of a completion: four lists with an item for each token."""
+    """Of a completion: four lists with an item for each token. A token that is not whole characters is spelt in bytes,
+    as OpenAI does: `bytes:\\xf0\\x9f`."""
 
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    """None: of the first token of an echoed prompt."""
+    top_logprobs: list[dict[str, float] | None]
     """The likeliest, and the token itself when it was not among them."""
     text_offset: list[int]
     """Where in the choice's text the token begins, in characters."""
@@ -70,15 +72,29 @@ class LegacyWriter:
         offsets = []
         for piece in pieces:
             offsets.append(self._offset)
+            if piece.get("unseen"):
+                continue
             spelt = piece["bytes"]
             text = piece["token"] if spelt is None else self._decoder.decode(bytes(spelt))
             self._offset += len(text)
         return LegacyLogprobs(
-            [piece["token"] for piece in pieces],
-            [_finite(piece) for piece in pieces],
-            [{top["token"]: _finite(top) for top in (*piece["top"], piece)} for piece in pieces],
+            [_legacy_name(piece) for piece in pieces],
+            [None if piece.get("first") else _finite(piece) for piece in pieces],
+            [None if piece.get("first") else _legacy_top(piece) for piece in pieces],
             offsets,
         )
+
+
+def _legacy_top(piece: LogprobPiece) -> dict[str, float]:
+    """The token itself comes last: where two are spelt alike, it is the one that is told."""
+    return {_legacy_name(top): _finite(top) for top in (*piece["top"], piece)}
+
+
+def _legacy_name(piece: TopPiece) -> str:
+    spelt = piece["bytes"]
+    if spelt is None or "\N{REPLACEMENT CHARACTER}" not in piece["token"]:
+        return piece["token"]
+    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelt)
 
 
 def mean_logprob(pieces: Sequence[LogprobPiece]) -> float:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
+
 from omnipipe.coordinator.flight import OmniRequest
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.requests import Entry, TextRequest
@@ -37,8 +39,7 @@ class Limits:
     """Whether request events are recorded here at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class WholeOrder:
+class WholeOrder(msgspec.Struct, frozen=True):
     """One HTTP request, understood and found right, that is answered in one go."""
 
     served: Served
@@ -46,8 +47,7 @@ class WholeOrder:
     answer: WholeAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class Order(Generic[WriterT]):
+class Order(msgspec.Struct, Generic[WriterT], frozen=True):
     """One that may be answered as a stream."""
 
     served: Served

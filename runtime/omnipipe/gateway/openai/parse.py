@@ -37,7 +37,7 @@ class BodyParser(Generic[T]):
         try:
             return self._decode(body)
         except msgspec.ValidationError as error:
-            raise self._explain(str(error)) from error
+            raise self._explain(str(error), body) from error
         except msgspec.DecodeError as error:
             raise _malformed(str(error)) from error
         except UnicodeDecodeError as error:
@@ -45,7 +45,7 @@ class BodyParser(Generic[T]):
         except RecursionError as error:
             raise _malformed("it is nested too deeply") from error
 
-    def _explain(self, text: str) -> RequestError:
+    def _explain(self, text: str, body: bytes) -> RequestError:
         where = _WHERE.match(text)
         if where is None:
             return _invalid(text, None, "invalid_value")
@@ -63,18 +63,22 @@ class BodyParser(Generic[T]):
             return _invalid(message, path or None, "invalid_type")
         if value := _VALUE.match(what):
             message = f"Invalid value for {name}: {_short(value['value'])}."
-            if allowed := self._allowed(path):
+            if allowed := self._allowed(path, body):
                 message += f" Supported values are: {', '.join(map(repr, allowed))}."
             return _invalid(message, path or None, "invalid_value")
         what = what.replace("`", "").replace("Expected", "expected", 1)
         return _invalid(f"Invalid value for {name}: {_short(what)}.", path or None, "invalid_value")
 
-    def _allowed(self, path: str) -> list[str]:
-        """The values that the schema lets stand at `path`. Slow, and only for messages."""
+    def _allowed(self, path: str, body: bytes) -> list[str]:
+        """The values that the schema lets stand at `path`, in what else this body is. Slow, and only for messages."""
         (root,), components = msgspec.json.schema_components([self._type], ref_template="{name}")
         nodes = list(_alternatives(root, components))
+        here = _parsed(body)
         for token in _TOKEN.finditer(f".{path}"):
             name = token[1]
+            others = [node for node in nodes if _meant(node, here, name)]
+            nodes = others or nodes
+            here = _below(here, token[0])
             below = [node.get("items") if name is None else node.get("properties", {}).get(name) for node in nodes]
             nodes = [leaf for node in below if node for leaf in _alternatives(node, components)]
         return sorted({str(value) for node in nodes for value in node.get("enum", ())})
@@ -87,6 +91,32 @@ def _alternatives(node: dict[str, Any], components: dict[str, Any]) -> Iterator[
     for option in node.get("anyOf", ()):
         yield from _alternatives(option, components)
     yield node
+
+
+def _parsed(body: bytes) -> Any:
+    """None: it is no JSON further down, which had not been looked at."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _meant(node: dict[str, Any], value: Any, asked: str | None) -> bool:
+    """Whether the fields that tell shapes apart, but for the one that is asked about, say that it is this one."""
+    if not isinstance(value, dict):
+        return True
+    told = {
+        name: field["enum"] for name, field in node.get("properties", {}).items() if len(field.get("enum", ())) == 1
+    }
+    return all(value[name] in one for name, one in told.items() if name != asked and name in value)
+
+
+def _below(value: Any, token: str) -> Any:
+    """None: that cannot be told."""
+    try:
+        return value[token[1:]] if token[0] == "." else value[int(token[1:-1])]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
 
 
 def _types(text: str) -> str:

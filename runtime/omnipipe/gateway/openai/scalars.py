@@ -19,6 +19,7 @@ __all__ = [
     "GuidedRegex",
     "Int64",
     "LegacyLogprobs",
+    "MaxOrNoTokens",
     "MaxTokens",
     "Metadata",
     "MinP",
@@ -54,6 +55,7 @@ TopP = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Choices = Annotated[int, Meta(ge=1, le=128)]
 MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+MaxOrNoTokens = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 LegacyLogprobs = Annotated[int, Meta(ge=0, le=5)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

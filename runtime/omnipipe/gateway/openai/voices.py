@@ -20,6 +20,9 @@ def checked_voice(name: str | None, served: Served, field: str) -> str | None:
     voices = served.requests.voices
     if name is None or name in voices:
         return name
+    for voice in voices:  # those who publish models write their voices as names: Chelsie
+        if voice.lower() == name.lower():
+            return voice
     if name == _DEFAULT:
         return None
     raise invalid(f"Invalid value for '{field}': the voices are {', '.join(sorted(voices))}.", field)

@@ -88,6 +88,7 @@ FURTHER: Final[dict[str, dict[str, Any]]] = {
     "glm4_moe": {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
     "gpt_bigcode": {},
     "gpt_neox": {},
+    "gpt_oss": {"head_dim": 16, **_ROUTED, **_TWO_KINDS},
     "granite": {},
     "granitemoe": _ROUTED,
     "granitemoeshared": _ROUTED,

@@ -29,7 +29,7 @@ GREEDY = Sampling(temperature=0.0)
 
 def model_of(name: str, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    attention = "eager" if name == "gemma2" else "sdpa"
+    attention = "eager" if name in ("gemma2", "gpt_oss") else "sdpa"
     make: Any = AutoModelForCausalLM  # its methods are not typed
     model = make.from_config(config_of(name), attn_implementation=attention).eval()
     assert isinstance(model, PreTrainedModel)
@@ -115,6 +115,7 @@ class Answer:
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.logprobs: list[TokenLogprobs] = []
+        self.prompt: list[TokenLogprobs] = []
         self.hidden: dict[int, list[torch.Tensor]] = {}
         self.end: End | None = None
         self.error: RequestError | None = None
@@ -132,6 +133,10 @@ class Answer:
         self.steps += 1
         self.tokens += progress.tokens
         self.logprobs += progress.logprobs
+        if progress.prompt_logprobs:
+            assert not self.tokens
+            assert not progress.tokens
+        self.prompt += progress.prompt_logprobs
         for layer, states in progress.hidden.items():
             self.hidden.setdefault(layer, []).append(states)
 

@@ -79,7 +79,7 @@ def test_max_tokens_and_a_full_context_end_in_length(model: PreTrainedModel) -> 
         (Generation([]), "empty"),
         (Generation([Prompt([5, 300])]), "token ids outside"),
         (Generation([Prompt([-1])]), "token ids outside"),
-        (Generation([Prompt([1])], max_tokens=0), "max_tokens"),
+        (Generation([Prompt([1])], max_tokens=-1), "max_tokens"),
         (Generation([Prompt([1])], sampling=Sampling(logit_bias={300: 1.0})), "logit_bias"),
         (Generation([Prompt([1])], stop_tokens=frozenset({999})), "stop_token_ids"),
         (RequestError(ErrorKind.INVALID, "the program's own words"), "the program's own words"),
@@ -344,8 +344,7 @@ def test_the_program_ends_it_when_it_likes(model: PreTrainedModel, expected: lis
 def test_metrics_say_what_happened(model: PreTrainedModel) -> None:
     registry = Registry(process=False)
     metrics = AutoregressiveMetrics(registry, namespace="n", pipeline="p", stage="s", revision="r")
-    with engine_for(TokenProgram(model)) as driver:
-        driver.engine._metrics = metrics
+    with engine_for(TokenProgram(model), metrics=metrics) as driver:
         for n in range(2):
             driver.ask(str(n), PROMPT, 10)
             driver.run()

@@ -132,3 +132,26 @@ def test_it_survives_preemption(model: PreTrainedModel) -> None:
         assert driver.engine.scheduler.preemptions > 0
         assert all(re.fullmatch("[ab]{40}", text_of(answer.tokens)) for answer in answers)
         driver.check_idle()
+
+
+def test_requests_of_one_grammar_are_each_at_their_own_place(model: PreTrainedModel) -> None:
+    """The matcher that is kept stays at the beginning, and one that makes no sense is refused every time."""
+    grammar, wrong = Grammar("json_schema", SCHEMA), Grammar("regex", "[unclosed")
+    warm = Sampling(temperature=1.2, seed=1)
+    with engine_for(TokenProgram(model, tokenizer=TOKENIZER)) as driver:
+        first = ask(driver, "first", grammar, sampling=warm)
+        for _ in range(7):
+            driver.step()
+        others = [ask(driver, f"other {n}", grammar, sampling=Sampling(temperature=1.2, seed=n)) for n in range(4)]
+        refused = [ask(driver, f"wrong {n}", wrong) for n in range(2)]
+        driver.run()
+        again = ask(driver, "again", grammar, sampling=warm)
+        driver.run()
+    answers = [first, *others, again]
+    ended = [answer for answer in answers if answer.end is not None and answer.end.reason == Finish.STOP]
+    assert len(ended) > len(answers) // 2  # chance may find no end of white space
+    for answer in ended:
+        assert fits(json.loads(text_of(answer.tokens)))
+    for answer in refused:
+        assert answer.error is not None
+        assert answer.error.kind is ErrorKind.INVALID

@@ -5,6 +5,7 @@ between a batch and a request alone. Where a token differs, the test shows that 
 two likeliest tokens lie closer than `UNDECIDED`, and up to there all agreed. `test_logits` compares the numbers.
 """
 
+import copy
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,21 +43,27 @@ Case = tuple[str, PreTrainedModel, list[list[int]], list[list[int]]]
 @dataclass(frozen=True)
 class How:
     kernel: NativeAttention | None
+    fused: bool
     drafts: bool
 
 
-@pytest.fixture(scope="module", autouse=True, params=["torch", "torch, drafted", "native", "native, drafted"])
+@pytest.fixture(
+    scope="module",
+    autouse=True,
+    params=["torch", "torch, drafted", "native", "native, drafted", "fused", "fused, drafted"],
+)
 def how(request: pytest.FixtureRequest) -> How:
-    """Everything here holds with plain torch operations and with the kernel, with a draft model and without."""
-    drafts = "drafted" in request.param
+    """Everything here holds with plain torch operations, with the kernel for attention and with whole layers in the
+    kernel; with a draft model and without."""
+    drafts, fused = "drafted" in request.param, "fused" in request.param
     if "torch" in request.param:
-        return How(None, drafts)
+        return How(None, fused, drafts)
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
     built = NativeAttention()
     built.start()
     assert built.wait(BUILD_S)
-    return How(built, drafts)
+    return How(built, fused, drafts)
 
 
 @pytest.fixture(scope="module", params=sorted(CONFIGS))
@@ -71,7 +78,8 @@ def case(request: pytest.FixtureRequest) -> Case:
 @contextmanager
 def opened(case: Case, how: How, **options: Any) -> Iterator[Driver]:
     draft = cousin_of(case[0]) if how.drafts else None
-    with engine_for(TokenProgram(case[1]), how.kernel, draft, **options) as driver:
+    model = copy.deepcopy(case[1])  # an engine makes the model its own: its layers are replaced
+    with engine_for(TokenProgram(model), how.kernel, draft, fused_layers=how.fused, **options) as driver:
         yield driver
         if driver.engine.speculation is not None:
             assert driver.engine.speculation.accepted > 0

@@ -3,7 +3,6 @@ in every mix; and docs/models.md lists exactly these."""
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.integration.engines.autoregressive.serving import (
     model_of,
     reference,
 )
-from tests.integration.engines.autoregressive.test_parity import BUILD_S, LENGTHS, NEW, agree
+from tests.integration.engines.autoregressive.test_parity import BUILD_S, LENGTHS, NEW, How, agree
 
 from omnipipe.engines.autoregressive.native import NativeAttention
 
@@ -25,28 +24,28 @@ pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the k
 DOCUMENT = Path(__file__).parents[4] / "docs" / "models.md"
 
 
-@pytest.fixture(scope="module", params=["torch", "native"])
-def kernel(request: pytest.FixtureRequest) -> Iterator[NativeAttention | None]:
+@pytest.fixture(scope="module", params=["torch", "native", "fused"])
+def how(request: pytest.FixtureRequest) -> How:
+    fused = request.param == "fused"
     if request.param == "torch":
-        yield None
-        return
+        return How(None, fused, drafts=False)
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
     built = NativeAttention()
     built.start()
     assert built.wait(BUILD_S)
-    yield built
+    return How(built, fused, drafts=False)
 
 
 @pytest.mark.parametrize("drafts", [False, True], ids=["plain", "drafted"])
 @pytest.mark.parametrize("name", sorted(FURTHER))
-def test_in_a_ragged_batch_and_in_chunks(name: str, kernel: NativeAttention | None, drafts: bool) -> None:
+def test_in_a_ragged_batch_and_in_chunks(name: str, how: How, drafts: bool) -> None:
     generator = torch.Generator().manual_seed(1)
     prompts = [torch.randint(2, 300, (size,), generator=generator).tolist() for size in LENGTHS[:5]]
     model = model_of(name)
     case = name, model, prompts, [reference(model, prompt, NEW) for prompt in prompts]
     draft = cousin_of(name) if drafts else None
-    with engine_for(TokenProgram(model), kernel, draft, step_tokens=24) as driver:
+    with engine_for(TokenProgram(model), how.kernel, draft, fused_layers=how.fused, step_tokens=24) as driver:
         answers = [driver.ask(str(index), prompt, NEW) for index, prompt in enumerate(prompts)]
         answers += [driver.ask(f"again {index}", prompt, NEW) for index, prompt in enumerate(prompts)]
         driver.run()

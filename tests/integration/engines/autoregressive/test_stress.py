@@ -46,7 +46,7 @@ def any_generation(rng: random.Random) -> Generation:
         seed=rng.choice([None, 7]),
         logprobs=rng.choice([None, None, 0, 3]),
     )
-    most = rng.choice([None, 1, 8, 40, 60])
+    most = rng.choice([None, 1, 8, 40, 60]) if rng.random() > 0.03 else 0
     return Generation(
         [Prompt(prompt)],
         max_tokens=rng.randint(1, 30) if most is None else most,
@@ -54,6 +54,7 @@ def any_generation(rng: random.Random) -> Generation:
         stop_tokens=frozenset({END, *rng.sample(range(290), rng.choice([0, 0, 9]))}),
         sampling=sampling,
         grammar=rng.choice(GRAMMARS) if rng.random() < 0.1 else None,
+        prompt_logprobs=rng.choice([None, None, None, 0, 2]),
         hidden=rng.choice([Hidden.NONE] * 8 + [Hidden.ALL, Hidden.GENERATED]),
         priority=rng.choice([0, 0, 0, 1, -1]),
     )
@@ -80,7 +81,7 @@ def test_all_end_right_and_nothing_leaks(drafts: bool) -> None:
                 driver.begin(rid, asked[rid])
             disturb(rng, driver, more=len(asked) < REQUESTS)
             driver.step()
-        assert driver.engine.scheduler.preemptions > 20
+        assert driver.engine.scheduler.preemptions > 10
         assert driver.engine.scheduler.hit_tokens > 500
         driver.check_idle()
         if driver.engine.speculation is not None:
@@ -109,12 +110,13 @@ def right(generation: Generation, answer: Answer) -> None:
     assert generation.max_tokens is not None
     if answer.error is not None:
         assert answer.error.kind is ErrorKind.INVALID
-        assert size >= 100
+        assert size >= 100 + (generation.max_tokens == 0)
         return
     end = answer.end
     assert end is not None
     shown = len(answer.tokens)
     assert end.prompt_tokens == size
+    assert len(answer.prompt) == (0 if generation.prompt_logprobs is None else size - 1)
     assert end.completion_tokens == shown + (end.stop_token is not None)
     assert not generation.stop_tokens & set(answer.tokens) or generation.min_tokens
     assert end.completion_tokens <= generation.max_tokens

@@ -6,7 +6,6 @@ import pytest
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
-    GptOssConfig,
     LlamaConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -38,7 +37,6 @@ def model_from(config: PreTrainedConfig) -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (GptOssConfig(**{**_SMALL, "num_local_experts": 2, "num_experts_per_tok": 1}), "GptOss.* needs 's_aux'"),
         (Qwen3NextConfig(**{**_SMALL, "num_experts": 0}), "Qwen3Next.* linear_attention"),
         (BloomConfig(hidden_size=32, n_layer=2, n_head=2, vocab_size=50), "Bloom.* cannot run here"),
     ],

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tests.integration.families.llm.templates import LLAMA3, MISTRAL, QWEN, THINKING
+from tests.integration.families.llm.templates import HARMONY, LLAMA3, MISTRAL, QWEN, THINKING
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -35,6 +35,9 @@ _SPECIAL: Final = {
         "<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
         "[/TOOL_RESULTS]",
     ],
+    "harmony": [
+        "<|return|>", "<|call|>", "<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>",
+    ],
     "plain": ["<|endoftext|>"],
 }  # fmt: skip
 
@@ -48,7 +51,7 @@ _TINY: Final[dict[str, Any]] = {
     "initializer_range": 0.2,
 }
 
-MODELS: Final = ("qwen", "thinking", "llama3", "mistral", "plain")
+MODELS: Final = ("qwen", "thinking", "llama3", "mistral", "harmony", "plain")
 """By the manner of their templates; `plain` is GPT-2 without one."""
 
 
@@ -83,7 +86,7 @@ def tokenizer_of(kind: str) -> PreTrainedTokenizerFast:
     fast: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, additional_special_tokens=special, **ends
     )
-    templates = {"qwen": QWEN, "thinking": THINKING, "llama3": LLAMA3, "mistral": MISTRAL}
+    templates = {"qwen": QWEN, "thinking": THINKING, "llama3": LLAMA3, "mistral": MISTRAL, "harmony": HARMONY}
     if kind in templates:
         fast.chat_template = templates[kind]
     return fast

@@ -1,6 +1,6 @@
 """Chat templates in the manner of well-known models, written for the tests."""
 
-__all__ = ["LLAMA3", "MISTRAL", "QWEN", "THINKING"]
+__all__ = ["HARMONY", "LLAMA3", "MISTRAL", "QWEN", "THINKING"]
 
 _TOOLS = r"""{%- if tools %}
 {{- '<|im_start|>system\n' }}
@@ -72,3 +72,22 @@ MISTRAL = r"""{{- bos_token }}
 {%- elif message.role == 'tool' %}{{- '[TOOL_RESULTS]' + message.content + '[/TOOL_RESULTS]' }}
 {%- else %}{{- message.content + eos_token }}{%- endif %}
 {%- endfor %}"""
+
+HARMONY = r"""{%- if tools %}{{- '<|start|>developer<|message|># Tools\n' + (tools | tojson) + '<|end|>' }}{%- endif %}
+{%- for message in messages %}
+{%- if message.tool_calls %}
+{%- if message.thinking %}
+{{- '<|start|>assistant<|channel|>analysis<|message|>' + message.thinking + '<|end|>' }}
+{%- endif %}
+{%- set call = message.tool_calls[0].function %}
+{{- '<|start|>assistant to=functions.' + call.name + '<|channel|>commentary json<|message|>' }}
+{{- (call.arguments | tojson) + '<|call|>' }}
+{%- elif message.role == 'tool' %}
+{{- '<|start|>functions to=assistant<|channel|>commentary<|message|>' + message.content + '<|end|>' }}
+{%- elif message.role == 'assistant' %}
+{{- '<|start|>assistant<|channel|>final<|message|>' + message.content + '<|end|>' }}
+{%- else %}
+{{- '<|start|>' + message.role + '<|message|>' + message.content + '<|end|>' }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"""

@@ -6,11 +6,18 @@ from typing import Protocol
 
 from omnipipe.families.llm.asked import Tool
 
-__all__ = ["Arguments", "Begin", "Content", "Delta", "Dialect", "Literal", "ToolParser"]
+__all__ = ["Arguments", "Begin", "Content", "Delta", "Dialect", "Literal", "Thought", "ToolParser"]
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """Reasoning, of a syntax that has a place for it."""
+
     text: str
 
 
@@ -28,7 +35,7 @@ class Arguments:
     text: str
 
 
-Delta = Content | Begin | Arguments
+Delta = Content | Thought | Begin | Arguments
 
 
 class ToolParser(Protocol):
@@ -36,6 +43,10 @@ class ToolParser(Protocol):
 
     calls: int
     """Complete ones so far."""
+    thinking: bool = False
+    """What comes next is reasoning."""
+    apart: bool = False
+    """What comes next is no content, whether a call has begun or not."""
 
     @property
     def calling(self) -> bool:
@@ -55,11 +66,17 @@ class Dialect(Protocol):
     """What the tokenizer may have as special tokens and must be seen all the same."""
     opening: str | None
     """What every call begins with; None: a call is the whole answer."""
+    whole: bool = False
+    """It is the syntax of all that is said, reasoning included, whether there are tools or not."""
 
-    def parser(self, names: frozenset[str]) -> ToolParser:
-        """`names`: the functions that there are."""
+    ends: tuple[str, ...] = ()
+    """Special tokens that end an answer, whether the model's configuration says so or not."""
 
-    def call_id(self) -> str: ...
+    def parser(self, tools: Sequence[Tool]) -> ToolParser:
+        """`tools`: the functions that there are."""
+
+    def call_id(self, name: str, index: int) -> str:
+        """Of the answer's call number `index`."""
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         """Grammar rules of which `calls` is one call, or with `parallel` several, and `opened` the same behind

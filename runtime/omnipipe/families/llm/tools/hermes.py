@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from omnipipe.families.llm.asked import Tool
 from omnipipe.families.llm.marks import seek
 from omnipipe.families.llm.tools.content import ContentText
-from omnipipe.families.llm.tools.dialect import Delta, Literal
+from omnipipe.families.llm.tools.dialect import Delta, Dialect, Literal, ToolParser
 from omnipipe.families.llm.tools.reader import CallReader
 from omnipipe.families.llm.tools.schema import arguments_schema, quoted
 
@@ -16,14 +16,14 @@ __all__ = ["Hermes"]
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 
 
-class Hermes:
+class Hermes(Dialect):
     marks: tuple[str, ...] = (_OPEN, _CLOSE)
     opening: str | None = _OPEN
 
-    def parser(self, names: frozenset[str]) -> "HermesParser":
+    def parser(self, tools: Sequence[Tool]) -> "HermesParser":
         return HermesParser()
 
-    def call_id(self) -> str:
+    def call_id(self, name: str, index: int) -> str:
         return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
@@ -39,7 +39,7 @@ class Hermes:
         )
 
 
-class HermesParser:
+class HermesParser(ToolParser):
     def __init__(self) -> None:
         self.calls = 0
         self._content = ContentText()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from omnipipe.families.llm.asked import Tool
 from omnipipe.families.llm.tools.content import ContentText
-from omnipipe.families.llm.tools.dialect import Delta, Literal
+from omnipipe.families.llm.tools.dialect import Delta, Dialect, Literal, ToolParser
 from omnipipe.families.llm.tools.reader import CallReader
 from omnipipe.families.llm.tools.schema import arguments_schema, quoted
 
@@ -16,14 +16,14 @@ __all__ = ["Llama3"]
 _TAG = "<|python_tag|>"
 
 
-class Llama3:
+class Llama3(Dialect):
     marks: tuple[str, ...] = (_TAG,)
     opening: str | None = None
 
-    def parser(self, names: frozenset[str]) -> "Llama3Parser":
-        return Llama3Parser(names)
+    def parser(self, tools: Sequence[Tool]) -> "Llama3Parser":
+        return Llama3Parser(frozenset(tool.function.name for tool in tools))
 
-    def call_id(self) -> str:
+    def call_id(self, name: str, index: int) -> str:
         return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
@@ -35,7 +35,7 @@ class Llama3:
         return f"calls: call{more}\ncall: {' | '.join(bodies)}\n"
 
 
-class Llama3Parser:
+class Llama3Parser(ToolParser):
     """Only at the beginning of an answer, and only the names that there are: JSON is content as well."""
 
     def __init__(self, names: frozenset[str]) -> None:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from omnipipe.families.llm.asked import Tool
 from omnipipe.families.llm.marks import seek
 from omnipipe.families.llm.tools.content import ContentText
-from omnipipe.families.llm.tools.dialect import Arguments, Begin, Delta, Literal
+from omnipipe.families.llm.tools.dialect import Arguments, Begin, Delta, Dialect, Literal, ToolParser
 from omnipipe.families.llm.tools.reader import CallReader, ValueReader
 from omnipipe.families.llm.tools.schema import arguments_schema, quoted
 
@@ -20,7 +20,7 @@ _OPEN, _ARGS, _ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
 _ALPHABET = string.ascii_letters + string.digits
 
 
-class Mistral:
+class Mistral(Dialect):
     marks: tuple[str, ...] = (_OPEN, _ARGS, _ID)
     opening: str | None = _OPEN
 
@@ -28,10 +28,10 @@ class Mistral:
         """`named`: it is the newer one. The parser reads both."""
         self._named = named
 
-    def parser(self, names: frozenset[str]) -> "MistralParser":
+    def parser(self, tools: Sequence[Tool]) -> "MistralParser":
         return MistralParser()
 
-    def call_id(self) -> str:
+    def call_id(self, name: str, index: int) -> str:
         """Its templates take nine letters and digits, nothing else."""
         return "".join(secrets.choice(_ALPHABET) for _ in range(9))
 
@@ -57,7 +57,7 @@ class _State(Enum):
     ARGUMENTS = auto()
 
 
-class MistralParser:
+class MistralParser(ToolParser):
     def __init__(self) -> None:
         self.calls = 0
         self._content = ContentText()

@@ -1,0 +1,194 @@
+"""Changes a model over to the kernel's own layers, one after the other, between steps.
+
+The model runs once on a few positions as it is, and each of its layers is noted with what it was given and what came
+out. A layer of a known kind is then built anew and given the same; only one that says the same takes the old one's
+place, and what the model is called does not matter. The others stay as they are. Must not fail: a model that cannot be
+changed is served as it is.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import PreTrainedModel
+
+from omnipipe.engines.autoregressive.architecture import Architecture
+from omnipipe.engines.autoregressive.attention import STEP
+from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
+from omnipipe.engines.autoregressive.layers import AttentionNumbers, FusedLayer, read_layer
+from omnipipe.engines.autoregressive.linears import pack_linears
+from omnipipe.engines.autoregressive.native import NativeAttention
+
+__all__ = ["Fusion"]
+
+_log = logging.getLogger(__name__)
+
+_ROWS: Final = 17
+"""Of the run that layers are compared on: more than one tile, and more than a block of positions."""
+_TOLERANCE: Final = 2e-4
+"""Of what a layer adds; rounding is a hundredth of it."""
+
+
+@dataclass(slots=True)
+class _Note:
+    """One layer in the run."""
+
+    layer: nn.Module
+    x: torch.Tensor
+    given: Mapping[str, Any]
+    out: torch.Tensor
+    numbers: AttentionNumbers
+
+
+@dataclass(slots=True)
+class _Recorder:
+    """An `AttentionStep` of one sequence that notes how it is called."""
+
+    numbers: dict[int, AttentionNumbers] = field(default_factory=dict)
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *,
+        scale: float,
+        window: int,
+        softcap: float,
+        sinks: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        if sinks is not None:
+            raise TypeError("attention with sinks is not the kernel's")
+        self.numbers[layer] = AttentionNumbers(query.shape[1], key.shape[1], query.shape[3], scale, window, softcap)
+        size, groups = query.shape[2], query.shape[1] // key.shape[1]
+        seen = torch.ones((size, size), dtype=torch.bool).tril()
+        if window:
+            seen &= seen.new_ones((size, size)).triu(1 - window)
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        if not softcap:
+            return scaled_dot_product_attention(query, key, value, seen, scale=scale).transpose(1, 2)
+        scores = torch.tanh(torch.matmul(query, key.transpose(2, 3)) * (scale / softcap)) * softcap
+        weights = torch.softmax(scores.masked_fill(~seen, float("-inf")), -1)
+        return torch.matmul(weights, value).transpose(1, 2)
+
+
+class Fusion:
+    """`stage` is for logs. Waits for the kernel as long as that is being built."""
+
+    def __init__(
+        self, model: PreTrainedModel, architecture: Architecture, kernel: NativeAttention, block_tokens: int, stage: str
+    ) -> None:
+        self._model = model
+        self._architecture = architecture
+        self._kernel = kernel
+        self._block_tokens = block_tokens
+        self._stage = stage
+        self._notes: dict[int, _Note] | None = None
+        self._memory: KvMemory | None = None
+        self.fused = 0
+        """Layers that have been changed over."""
+
+    def advance(self) -> bool:
+        """A layer more, between two steps; whether that was all."""
+        if not self._kernel.ready:
+            if self._kernel.building:
+                return False
+            pack_linears(self._model)
+            return True
+        try:
+            with torch.inference_mode():
+                done = self._advance()
+        except Exception as error:  # the boundary to the model's code: it goes on as it is
+            _log.warning("stage %s: layers stay as they are: %s: %s", self._stage, type(error).__name__, error)
+            done = True
+        if done:
+            self._notes = None
+            pack_linears(self._model, panels=True)
+            _log.info(
+                "stage %s: %d of %d layers run in the kernel", self._stage, self.fused, len(self._architecture.layers)
+            )
+        return done
+
+    def finish(self) -> bool:
+        """All of it at once, if the kernel is there; whether it was."""
+        while self._kernel.ready or not self._kernel.building:
+            if self.advance():
+                return True
+        return False
+
+    def _advance(self) -> bool:
+        if self._notes is None:
+            self._notes = self._record()
+            return not self._notes
+        index = next(iter(self._notes))
+        self._change(index, self._notes.pop(index))
+        return not self._notes
+
+    def _record(self) -> dict[int, _Note]:
+        """Positions at both ends of the model's context: some architectures treat far ones differently."""
+        model, recorder = self._model, _Recorder()
+        noted: list[tuple[nn.Module, torch.Tensor, Mapping[str, Any], Any]] = []
+
+        def note(layer: nn.Module, args: tuple[Any, ...], given: dict[str, Any], out: Any) -> None:
+            if len(args) == 1 and isinstance(out, torch.Tensor) and given.get(STEP) is recorder:
+                noted.append((layer, args[0], given, out))
+
+        layers = [module for module in model.modules() if hasattr(module, "self_attn")]
+        hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers]
+        try:
+            half, last = _ROWS // 2, self._architecture.context
+            positions = torch.tensor([[*range(_ROWS - half), *range(last - half, last)]])
+            ids = (torch.arange(_ROWS) * 13 + 1) % min(self._architecture.vocab_size, 1000)
+            model(
+                input_ids=ids[None],
+                position_ids=positions,
+                use_cache=False,
+                logits_to_keep=torch.tensor([_ROWS - 1]),
+                **{STEP: recorder},
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if len({id(layer) for layer, *_ in noted}) < len(noted):
+            return {}
+        found = {}
+        for layer, x, given, out in noted:
+            index: Any = getattr(layer.self_attn, "layer_idx", None)
+            if index in recorder.numbers:
+                found[index] = _Note(layer, x, given, out, recorder.numbers[index])
+        return found
+
+    def _change(self, index: int, note: _Note) -> None:
+        read = read_layer(note.layer, index, note.numbers)
+        if read is None:
+            return
+        fused, used = read
+        if not self._agrees(fused, note):
+            _log.info("stage %s: layer %d computes something of its own and stays as it is", self._stage, index)
+            return
+        layer: Any = note.layer
+        layer.forward = fused
+        for linear in used:
+            for name in ("weight", "bias"):
+                linear.register_parameter(name, None)
+        self.fused += 1
+
+    def _agrees(self, fused: FusedLayer, note: _Note) -> bool:
+        size = self._block_tokens
+        if self._memory is None:
+            self._memory = KvMemory(self._architecture, -(-_ROWS // size), size, torch.float32, torch.device("cpu"))
+            self._memory.native = self._kernel
+        blocks = range(1, 1 - -_ROWS // size)
+        step = PagedStep(self._memory, [Place(0, _ROWS, _ROWS, blocks)])
+        try:
+            found = fused(note.x, **{**note.given, STEP: step})
+        except RuntimeError as error:
+            _log.debug("stage %s: %s", self._stage, error)
+            return False
+        within = _TOLERANCE * (note.out - note.x).abs().max() + 1e-5 * note.x.abs().max()
+        return bool((found - note.out).abs().max() <= within)
