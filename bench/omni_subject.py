@@ -16,9 +16,12 @@ from urllib.request import urlopen
 
 import psutil
 import torch
+from bench import soak_server
+from bench.soak_server import Holding
 from PIL import Image
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
+from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.weights import resolve
 
 __all__ = ["MODEL", "MOST_FRAMES", "MOST_TOKENS", "Generated", "Reference", "Subject", "Used", "serve"]
@@ -39,6 +42,7 @@ spec:
   transport: {{deadAfterSeconds: 10}}
 """
 _START_S = 120.0
+_BUILD_S = 300.0
 _THREADS = 1
 """Of each process, on both sides: the matrices are small, and six stages share the cores."""
 _STOP_S = 30.0
@@ -62,6 +66,10 @@ class Subject:
         self.url = url
         self.events = events
 
+    def holding(self) -> dict[str, Holding]:
+        """What each process holds: the supervisor, the gateway, `thinker-0`."""
+        return soak_server.Subject(self._process, self.url).holding()
+
     def used(self) -> Used:
         cpu = engines = 0.0
         for process in psutil.Process(self._process.pid).children():
@@ -78,7 +86,10 @@ class Subject:
 
 @contextmanager
 def serve(folder: Path) -> Iterator[Subject]:
-    """Events are written of the requests that ask for it."""
+    """Events are written of the requests that ask for it. The kernels are built before, where they can be."""
+    kernels = NativeAttention()
+    kernels.start()
+    kernels.wait(_BUILD_S)
     manifest, events = folder / "omni.yaml", folder / "events"
     manifest.write_text(_MANIFEST)
     words = ["serve", manifest, "--port", "0", "--no-access-log", "--log-level", "warning"]

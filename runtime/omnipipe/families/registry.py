@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "family_names", "find_family", "load_requests"]
 
-BUILT_IN = ("echo", "embed", "llm", "orpheus", "qwen3_omni")
+BUILT_IN = ("echo", "embed", "llm", "orpheus", "qwen2_5_omni", "qwen3_omni")
 ENTRY_POINT_GROUP = "omnipipe.families"
 
 

@@ -9,7 +9,8 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from omnipipe.coordinator.flight import Flight, OmniRequest, Piece, ServedPipeline
 from omnipipe.errors import ErrorKind, RequestError

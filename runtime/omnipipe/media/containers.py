@@ -47,6 +47,7 @@ class Reading:
         self._piece = piece
         self._reached_s = 0.0
         self._packets = 0
+        self._counts_samples = reader == "wav"
         self._promised_s = _promised_seconds(container, reader, data)
         piece.check_seconds(self._promised_s or 0.0)
 
@@ -66,10 +67,13 @@ class Reading:
 
     def check_whole(self) -> None:
         """After the last packet: whether the file goes on as long as its header says. What it may lack: a quarter of
-        a second, or a twentieth, as containers round and pad; and two frames, whose own lengths are often not told."""
+        a second, or a twentieth, as containers round and pad; and two frames, whose own lengths are often not told. A
+        WAV file's header counts samples."""
         if self._promised_s is None:
             return
         slack_s = max(0.25, self._promised_s / 20) + 2 * self._reached_s / max(1, self._packets)
+        if self._counts_samples:
+            slack_s = min(slack_s, max(0.02, self._promised_s / 20))
         if self._reached_s < self._promised_s - slack_s:
             self._piece.refuse(
                 f"is cut short: its header promises {self._promised_s:.1f} seconds and it holds {self._reached_s:.1f}. "

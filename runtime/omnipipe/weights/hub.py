@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["download"]
 
-_WANTED: Final = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py", "*_Dense/*.bin"]
+_WANTED: Final = [
+    "*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py", "*_Dense/*.bin", "spk_dict.pt",
+]  # fmt: skip
 _UNWANTED: Final = ["consolidated*.safetensors", "original/*", "onnx/*", "openvino/*", "*.fp16.safetensors", ".*"]
 """Second copies of the same weights in other layouts."""
 _SPARE_BYTES: Final = 64 << 20

@@ -49,6 +49,19 @@ def with_field(name: str, value: object) -> bytes:
             "'system', 'tool', 'user'.",
         ),
         (
+            with_field("messages", [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]),
+            "messages[0].content[0].type",
+            "invalid_value",
+            "Invalid value for 'messages[0].content[0].type': 'image_url'. Supported values are: 'text'.",
+        ),
+        (
+            with_field("messages", [{"role": "usr"}])[:-1] + b", oh",
+            "messages[0].role",
+            "invalid_value",
+            "Invalid value for 'messages[0].role': 'usr'. Supported values are: 'assistant', 'developer', 'function', "
+            "'system', 'tool', 'user'.",
+        ),
+        (
             with_field("messages", [{"role": "user", "content": [{"type": "text", "text": "x", "bold": 1}]}]),
             "messages[0].content[0].bold",
             "unknown_parameter",

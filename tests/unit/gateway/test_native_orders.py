@@ -64,6 +64,17 @@ def refused(order: Any, *args: Any, **fields: Any) -> RequestError:
     return caught.value
 
 
+def test_a_json_prompt_for_a_model_that_does_not_complete_is_told_what_does() -> None:
+    class Talking(EverythingRequests):
+        capabilities = frozenset[Capability]({"chat"})
+
+    error = refused(prompt, served(requests=Talking()))
+    assert error.message == (
+        "The model `echo` is not a completion model and thus not supported in the /generate (JSON) endpoint. Did you "
+        "mean to use /generate with a form or /v1/chat/completions?"
+    )
+
+
 def test_a_form_is_one_user_message_with_its_files_first() -> None:
     family = EverythingRequests()
     order = form(served(requests=family), PNG, text="what?", output_modalities="text,audio")

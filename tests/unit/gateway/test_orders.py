@@ -205,9 +205,9 @@ def test_audio_is_asked_for_rightly(fields: dict[str, Any], param: str) -> None:
 
 def test_a_voice_and_a_format_need_not_be_chosen() -> None:
     family = Listening()
-    for asked in (None, {}, {"voice": "default"}, {"voice": "alloy"}):
+    for asked in (None, {}, {"voice": "default"}, {"voice": "alloy"}, {"voice": "Alloy"}):
         chat(served(requests=family), modalities=["text", "audio"], audio=asked)
-    assert [heard.audio and heard.audio.voice for heard in family.heard] == [None, None, None, "alloy"]
+    assert [heard.audio and heard.audio.voice for heard in family.heard] == [None, None, None, "alloy", "alloy"]
 
 
 def test_a_modality_that_the_pipeline_lacks_is_named() -> None:

@@ -123,6 +123,13 @@ def test_half_a_file_is_refused(name: str) -> None:
     assert "cut short" in refusal(whole[: len(whole) // 2])
 
 
+def test_a_short_clip_cut_in_half_is_refused_too() -> None:
+    whole = sound("wav", 0.3)
+
+    assert len(decode_audio(whole, RATE_HZ, LIMITS)) == pytest.approx(0.3 * RATE_HZ, abs=1)
+    assert "cut short" in refusal(whole[: len(whole) // 2])
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

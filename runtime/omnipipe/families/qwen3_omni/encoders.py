@@ -25,7 +25,7 @@ from omnipipe.families.qwen3_omni.values import EmbeddedItem
 from omnipipe.weights import resolve
 from omnipipe.wire.value import Tensor, Value
 
-__all__ = ["AudioEncoder", "VisionEncoder"]
+__all__ = ["AudioEncoder", "Embedded", "Encoder", "VisionEncoder", "frames_of", "kept"]
 
 _log = logging.getLogger(__name__)
 _PASS_BYTES: Final = 128 << 20
@@ -44,7 +44,7 @@ class Embedded:
         return self.embeds.nbytes + sum(tensor.nbytes for tensor in self.deep)
 
 
-class _Encoder(ABC):
+class Encoder(ABC):
     """A `BatchProgram`: the items of all requests of a step, each once."""
 
     port: ClassVar[str]
@@ -102,7 +102,7 @@ class _Encoder(ABC):
             )  # fmt: skip
 
 
-class AudioEncoder(_Encoder):
+class AudioEncoder(Encoder):
     port = "audio"
 
     def part(self) -> Part:
@@ -113,16 +113,16 @@ class AudioEncoder(_Encoder):
         a clip goes with others of its own length alone."""
         groups: dict[int, list[Value]] = defaultdict(list)
         for item in items:
-            groups[min(_frames(item), self._window)].append(item)
+            groups[min(frames_of(item), self._window)].append(item)
         return list(groups.values())
 
     def encode(self, items: Sequence[Value]) -> Sequence[Embedded]:
         device = self._loaded.device
-        lengths = torch.tensor([_frames(item) for item in items])
+        lengths = torch.tensor([frames_of(item) for item in items])
         features = torch.cat([to_torch(item["features"]) for item in items], dim=1)
         output: Any = self._loaded.module(features.to(device, self._loaded.dtype), feature_lens=lengths.to(device))
         sizes = [_rows(int(length), self._window) for length in lengths]
-        return [Embedded(_kept(rows)) for rows in output.last_hidden_state.split(sizes)]
+        return [Embedded(kept(rows)) for rows in output.last_hidden_state.split(sizes)]
 
     @property
     def _window(self) -> int:
@@ -130,7 +130,7 @@ class AudioEncoder(_Encoder):
         return 2 * int(self._loaded.module.config.n_window)
 
 
-class VisionEncoder(_Encoder):
+class VisionEncoder(Encoder):
     port = "vision"
 
     def part(self) -> Part:
@@ -149,12 +149,12 @@ class VisionEncoder(_Encoder):
         embeds = output.pooler_output.split(sizes)
         deep = [layer.split(sizes) for layer in output.deepstack_features]
         return [
-            Embedded(_kept(rows), tuple(_kept(layer[index]) for layer in deep))
+            Embedded(kept(rows), tuple(kept(layer[index]) for layer in deep))
             for index, rows in enumerate(embeds)
         ]  # fmt: skip
 
 
-def _kept(rows: torch.Tensor) -> Tensor:
+def kept(rows: torch.Tensor) -> Tensor:
     """In memory of its own: what is kept for long must not keep the rest of its pass."""
     return from_torch(rows.clone() if rows.device.type == "cpu" else rows)
 
@@ -172,7 +172,7 @@ def _passes(items: Sequence[Value]) -> Iterator[list[Value]]:
         yield part
 
 
-def _frames(item: Value) -> int:
+def frames_of(item: Value) -> int:
     """Of the spectrum."""
     return int(item["features"].shape[1])
 

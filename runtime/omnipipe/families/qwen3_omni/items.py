@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.families.llm.asked import invalid
 from omnipipe.families.qwen3_omni.asked import MediaOptions, Medium
 from omnipipe.families.qwen3_omni.positions import Block, Grid, Plain, Woven
 from omnipipe.media.audio import decode_audio
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from transformers import Qwen3OmniMoeProcessor
 
-__all__ = ["Defaults", "Made", "Maker", "Piece", "limits_of"]
+__all__ = ["Defaults", "Made", "Maker", "Piece", "limits_of", "too_much"]
 
 _MIN_FRAMES: Final = 4
 """Of a video, as Qwen's own tools take them."""
 _LONGEST_SHAPE: Final = 200
 """Width to height, or the other way: the most that the processors take."""
+_FEATURE_BYTES: Final = 3 * 4
+"""Of a pixel: three colours in single precision."""
 _OVER_LEAST: Final = 1.05
 """Frames stay this much above the least size, whatever all of them together should be; also as Qwen's tools have it."""
 
@@ -75,8 +78,12 @@ class Defaults:
 
 
 class Maker:
-    def __init__(self, processor: "Qwen3OmniMoeProcessor", positions_per_second: float, defaults: Defaults) -> None:
+    def __init__(
+        self, processor: "Qwen3OmniMoeProcessor", positions_per_second: float, defaults: Defaults, most_bytes: int
+    ) -> None:
+        """`most_bytes`: of features; what would have more is not begun."""
         self._processor: Any = processor
+        self._most = most_bytes
         self._per_second = positions_per_second
         self._defaults = defaults
         self._rate_hz: int = self._processor.feature_extractor.sampling_rate
@@ -124,6 +131,7 @@ class Maker:
             size["longest_edge"] = max(
                 size["shortest_edge"], min(size["longest_edge"], self._defaults.image_max_pixels)
             )
+        self._check_room(pixels.shape[0] * pixels.shape[1], self._temporal, size, path)
         found = self._processor(
             text=self._processor.image_token,
             images=[_channels_first(pixels[None])[0]],
@@ -147,12 +155,14 @@ class Maker:
     def _video(self, video: Video, options: MediaOptions, key: bytes, path: str) -> Made:
         frames = video.frames
         _check_shape(frames.shape[1], frames.shape[2], path)
+        size = self._frame_size(options, len(frames))
+        self._check_room(frames.shape[1] * frames.shape[2], len(frames), size, path)
         heard = {} if video.audio is None else self._heard(video.audio)
         found = self._processor(
             text=self._processor.video_token,
             videos=[_channels_first(frames)],
             videos_kwargs={
-                "size": self._frame_size(options, len(frames)),
+                "size": size,
                 "fps": video.fps,
                 "do_sample_frames": False,
                 "cap_pixels_per_frame": True,
@@ -163,9 +173,7 @@ class Maker:
         )
         tokens = tuple(found["input_ids"][0].tolist())
         grid = _grid(found["video_grid_thw"])
-        # In single precision, as the model's own positions are.
-        step = np.float32(float(found["video_second_per_grid"][0])) * np.float32(self._per_second)
-        block = self._block(grid, float(step))
+        block = self._block(grid, self._step(float(found["video_second_per_grid"][0])))
         shown = Piece("video", key, block.size, _tensor(found["pixel_values_videos"]), grid)
         if not heard:
             return Made(tokens, block, 0, (shown,))
@@ -179,6 +187,10 @@ class Maker:
             "audio_from_video_indices": [0],
         }
 
+    def _step(self, seconds: float) -> float:
+        """From one time of a video to the next, in single precision, as the model's own positions are."""
+        return float(np.float32(seconds) * np.float32(self._per_second))
+
     def _frame_size(self, options: MediaOptions, frames: int) -> dict[str, int]:
         size = _bounds(self._processor.videos_kwargs["size"], options.video_min_pixels, options.video_max_pixels)
         total = options.video_total_pixels
@@ -189,6 +201,13 @@ class Maker:
             size["longest_edge"] = max(min(size["longest_edge"], share), int(size["shortest_edge"] * _OVER_LEAST))
         return size
 
+    def _check_room(self, pixels: int, frames: int, size: dict[str, int], path: str) -> None:
+        """`pixels`: of one frame, as it was decoded. A picture can be asked for so large that making features of it
+        takes the machine's whole memory."""
+        sized = max(size["shortest_edge"], min(size["longest_edge"], pixels))
+        if sized * frames * _FEATURE_BYTES > self._most:
+            raise too_much(self._most, path)
+
     def _block(self, grid: tuple[int, int, int], step: float) -> Grid:
         times, height, width = grid
         return Grid(times, height // self._patch, width // self._patch, step)
@@ -196,6 +215,15 @@ class Maker:
     def _long_enough(self, samples: "npt.NDArray[np.float32]") -> "npt.NDArray[np.float32]":
         """A click of a few milliseconds is silence for the rest of the window that a spectrum is taken of."""
         return np.pad(samples, (0, max(0, self._shortest - samples.size)))
+
+
+def too_much(most_bytes: int, param: str) -> RequestError:
+    return invalid(
+        f"The media of this request is too much: more than {most_bytes >> 20} MB once it is prepared. Ask with less of "
+        "it, or with a smaller 'max_pixels', 'video_max_pixels' or 'video_max_frames' (or 'min_pixels', where it is "
+        "given).",
+        param,
+    )
 
 
 def limits_of(given: dict[str, float]) -> MediaLimits:

@@ -1,7 +1,7 @@
 """What the thinker hands the talker: the conversation once, then the embeddings of its answer, token by token.
 
 As in transformers' `generate`, the token that ends an answer for its length is not spoken. Unlike there, neither is a
-stop string, so that what may be the beginning of one waits.
+stop string, nor what is no content: reasoning, and calls of tools. What may be the beginning of one waits.
 """
 
 from collections.abc import Sequence
@@ -80,8 +80,12 @@ class Narration:
         said, self._pending = self._pending, []
         return [self._emit(said)]
 
+    def skip(self) -> None:
+        """The newest token is not to be heard, nor are those that waited before it."""
+        self._pending = []
+
     def finish(self, end: End, *, cut: bool) -> Emit:
-        """`cut`: at a stop string."""
+        """`cut`: what waits is not said: it is a stop string, or no content."""
         if cut:
             self._pending = []
         elif end.reason == Finish.LENGTH:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omnipipe.engines.loading import load_config
 from omnipipe.engines.program import Emit, Job, Outcome, StageContext
-from omnipipe.families.llm.asked import invalid
 from omnipipe.families.qwen3_omni.asked import Chat, Verbatim, read_asked
 from omnipipe.families.qwen3_omni.byte_cache import ByteCache
-from omnipipe.families.qwen3_omni.items import Defaults, Made, Maker, Piece, limits_of
+from omnipipe.families.qwen3_omni.items import Defaults, Made, Maker, Piece, limits_of, too_much
 from omnipipe.families.qwen3_omni.processor import load_processor
 from omnipipe.families.qwen3_omni.prompting import Prompter
 from omnipipe.families.qwen3_omni.values import AudioFeatures, Prompt, VisionFeatures
@@ -74,9 +73,9 @@ class Preprocess:
         self._prompter = Prompter(processor, config, Path(given).read_text() if given else None)
         thinker: Any = config.thinker_config
         defaults = Defaults(**{field.name: params[field.name] for field in fields(Defaults)})
-        self._maker = Maker(processor, thinker.position_id_per_seconds, defaults)
-        self._made: ByteCache[Made] = ByteCache(int(params["cache_mb"]) << 20)
         self._most = int(params["max_features_mb"]) << 20
+        self._maker = Maker(processor, thinker.position_id_per_seconds, defaults, self._most)
+        self._made: ByteCache[Made] = ByteCache(int(params["cache_mb"]) << 20)
         _log.info("stage %s: contexts of up to %d tokens", context.stage, thinker.text_config.max_position_embeddings)
 
     def cost(self, job: Job) -> int:
@@ -120,11 +119,7 @@ class Preprocess:
     def _check_size(self, made: Sequence[Made]) -> None:
         """What is too large to be passed on is refused here, where it can be said what would help."""
         if sum(one.nbytes for one in made) > self._most:
-            raise invalid(
-                f"The media of this request is too much: more than {self._most >> 20} MB once it is prepared. Ask with "
-                "less of it, or with a smaller 'max_pixels', 'video_max_pixels' or 'video_max_frames'.",
-                "messages",
-            )
+            raise too_much(self._most, "messages")
 
     def _begin(self, job: Job) -> _Work | Prompt:
         asked = read_asked(job.inputs["request"])

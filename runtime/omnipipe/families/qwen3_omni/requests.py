@@ -24,6 +24,7 @@ from omnipipe.families.qwen3_omni.knobs import (
     thinker_options,
 )
 from omnipipe.families.requests import Capability, Entry, MediaKind, Message, Part, SpeechRequest, TextRequest
+from omnipipe.spec.family import Family
 from omnipipe.spec.suggest import meant
 from omnipipe.wire.value import Tensor, Value
 
@@ -38,6 +39,7 @@ _SPEECH_SAMPLING: Final = frozenset(
 class Qwen3OmniRequests:
     """`families.requests.Requests` and `SpeechRequests` of the qwen3_omni family."""
 
+    family: Family = FAMILY
     capabilities: frozenset[Capability] = frozenset({"chat", "speech"})
     options: frozenset[str] = TEXT_OPTIONS | STAGE_OPTIONS | MEDIA_OPTIONS | {"n"}
     media: frozenset[MediaKind] = frozenset({"image", "audio", "video"})
@@ -86,8 +88,8 @@ class Qwen3OmniRequests:
 
     def check_stage_params(self, stage: str, params: Mapping[str, Value]) -> None:
         """The stages' options hold for all requests; what one request can ask of a stage has fields of its own."""
-        if FAMILY.stage(stage) is None:
-            names = [kind.name for kind in FAMILY.stages]
+        if self.family.stage(stage) is None:
+            names = [kind.name for kind in self.family.stages]
             raise invalid(
                 f"stage_params: no stage is called '{stage}'{meant(stage, names)}.", f"stage_params.{stage}"
             )  # fmt: skip

@@ -2,7 +2,7 @@
 
 A frame's first code is a token of the autoregressive engine; the code predictor gives the others. What the model sees
 of a frame is the sum of its codes' embeddings and of the next bit of text: while that has not been written, the request
-is held.
+is held. Frames leave several together, as many as code2wav makes a piece of sound of.
 
     [conversation][assistant's header, voice][first text] ─► code ─► frame + text ─► code ─► frame + text ─► ...
 """
@@ -30,7 +30,7 @@ from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.qwen3_omni.code_predictor import CodePredictor, Draw
 from omnipipe.families.qwen3_omni.hearing import Hearing
 from omnipipe.families.qwen3_omni.talker_model import TalkerModel
-from omnipipe.families.qwen3_omni.tensors import from_torch, rows_from_torch, to_torch
+from omnipipe.families.qwen3_omni.tensors import from_torch, rows_from_torch, rows_joined, to_torch
 from omnipipe.families.qwen3_omni.values import SpeechBegin, TalkerOptions
 from omnipipe.weights import resolve
 from omnipipe.wire.value import Tensor
@@ -48,6 +48,9 @@ _SAMPLING: Final[TalkerOptions] = {
     "do_sample": True, "temperature": 0.9, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.05,
     "max_new_tokens": 4096,
 }  # fmt: skip
+_TOGETHER: Final = 25
+"""Frames in a message at most. The first goes alone and each message waits for twice as many as the one before, as the
+pieces of code2wav do by default: it would be woken for nothing."""
 _OTHER_SEED: Final = 0x7A1C_E5C0_DE5D_0C0D
 """Makes the numbers that residual codes are drawn by others than those of the first codes."""
 
@@ -121,10 +124,11 @@ class Talker:
         if speech.full:  # the token that there is no room for any more has no frame
             return Turn()
         assert speech.frame is not None
-        emit = Emit(_OUT, {"codes": speech.frame})
+        speech.untold.append(speech.frame)
         speech.frames += 1
+        emits = [] if speech.waits else [Emit(_OUT, {"codes": speech.tell()})]
         embed = speech.go_on()
-        return Turn([emit], embed=embed, hold=embed is None)
+        return Turn(emits, embed=embed, hold=embed is None)
 
     def feed(self, job: Job) -> Turn:
         speech = _speech(job)
@@ -140,7 +144,8 @@ class Talker:
         return Turn(embed=embed, hold=embed is None and speech.summed is not None)
 
     def finish(self, job: Job, end: End) -> Sequence[Emit]:
-        return [self._end()]
+        speech = _speech(job)
+        return [Emit(_OUT, {"codes": speech.tell()}, last=True) if speech.untold else self._end()]
 
     @property
     def _config(self) -> Any:
@@ -173,7 +178,7 @@ class Talker:
 class _Speech:
     """One request."""
 
-    __slots__ = ("begun", "frame", "frames", "hearing", "most", "position", "seed", "summed")
+    __slots__ = ("begun", "frame", "frames", "hearing", "most", "position", "seed", "summed", "untold")
 
     def __init__(self, hearing: Hearing, options: TalkerOptions, most: int, position: torch.Tensor | None) -> None:
         self.hearing = hearing
@@ -186,6 +191,8 @@ class _Speech:
         self.frames = 0
         self.frame: Tensor | None = None
         """`[1, groups]`: the newest."""
+        self.untold: list[Tensor] = []
+        """Those that have not left."""
         self.summed: torch.Tensor | None = None
         """Its embeddings, while the text that goes with them has not come."""
         seed = options.get("seed")
@@ -196,6 +203,17 @@ class _Speech:
     @property
     def full(self) -> bool:
         return self.frames + 1 >= self.most
+
+    @property
+    def waits(self) -> bool:
+        """For more frames to leave with those there are."""
+        told = self.frames - len(self.untold)
+        return len(self.untold) < min(told + 1, _TOGETHER)
+
+    def tell(self) -> Tensor:
+        """`[n, groups]`: all that have not left."""
+        untold, self.untold = self.untold, []
+        return untold[0] if len(untold) == 1 else rows_joined(untold)
 
     def go_on(self) -> torch.Tensor | None:
         """What the model sees in place of the newest token; None: not known yet."""

@@ -1,12 +1,13 @@
 """Wire tensors to torch's and back."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 
 from omnipipe.wire.value import Tensor
 
-__all__ = ["from_torch", "rows_from_torch", "to_torch"]
+__all__ = ["from_torch", "rows_from_torch", "rows_joined", "to_torch"]
 
 _TORCH: Final = {
     "bool": torch.bool, "u8": torch.uint8, "i8": torch.int8, "i16": torch.int16, "i32": torch.int32,
@@ -35,3 +36,10 @@ def rows_from_torch(tensor: torch.Tensor) -> list[Tensor]:
     size = whole.nbytes // max(1, whole.shape[0])
     shape = (1, *whole.shape[1:])
     return [Tensor(whole.dtype, shape, whole.data[at * size : (at + 1) * size]) for at in range(whole.shape[0])]
+
+
+def rows_joined(tensors: Sequence[Tensor]) -> Tensor:
+    """One tensor of the rows of all, which are of one kind and shape beyond; a copy."""
+    first = tensors[0]
+    shape = (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:])
+    return Tensor(first.dtype, shape, memoryview(b"".join(tensor.data for tensor in tensors)))

@@ -30,7 +30,7 @@ from omnipipe.weights import resolve
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Thinker"]
+__all__ = ["Thinker", "own_template"]
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Thinker:
         self._model = Model.of(
             self.tokenizer,
             generation,
-            template=_template(folder),
+            template=own_template(folder),
             tool_parser="auto",
             reasoning_parser="auto",
         )
@@ -135,8 +135,11 @@ class Thinker:
         turn = thought.answer.advance(progress)
         if narration is None:
             return turn
-        if turn.finish is not None:
+        if turn.finish is not None:  # at a stop string, or behind the one call that there may be
             thought.stopped = True
+            return turn
+        if thought.answer.apart:
+            narration.skip()
             return turn
         assert thought.row is not None
         said = narration.say(thought.row, holding=thought.answer.holding, last=thought.room == 0)
@@ -151,7 +154,7 @@ class Thinker:
         thought = _thought(job)
         emits = list(thought.answer.finish(end))
         if thought.narration is not None:
-            emits.append(thought.narration.finish(end, cut=thought.stopped))
+            emits.append(thought.narration.finish(end, cut=thought.stopped or thought.answer.apart))
         return emits
 
     def _verbatim(self, narration: Narration | None, tokens: Sequence[int]) -> list[Emit]:
@@ -167,7 +170,7 @@ def _thought(job: Job) -> _Thought:
     return job.state
 
 
-def _template(folder: Path) -> str | None:
+def own_template(folder: Path) -> str | None:
     """Models of this family keep it beside the tokenizer's files; None: the tokenizer has it."""
     plain, wrapped = folder / "chat_template.jinja", folder / "chat_template.json"
     if plain.is_file():

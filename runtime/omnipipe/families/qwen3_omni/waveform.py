@@ -2,9 +2,7 @@
 
 The vocoder of Qwen3-Omni is causal: sliding-window attention, then convolutions that look back. What it needs of the
 past is kept: keys and values of one window, and as many columns before each convolution as its kernel reaches back.
-The modules are transformers' own. Replaced are its convolutions, by ones that take the past from a `Past` instead of
-padding with zeros, and its activations, by ones that make fewer copies. (Its transposed convolutions look one column
-ahead, so the waveform ends a little before the codes do, there as here.)
+The modules are transformers' own, but for its convolutions and activations, which `causal` has in place of them.
 """
 
 import math
@@ -13,13 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import nn
-from torch.nn import functional
-from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
-    Qwen3OmniMoeCausalConvNet,
-    Qwen3OmniMoeCausalTransConvNet,
-    Qwen3OmniMoeSnakeBeta,
-)
+
+from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.families.qwen3_omni.causal import Tape, replace_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,24 +29,24 @@ class Past:
     """So far."""
     attention: torch.Tensor
     """`[2 * layers, heads, window - 1, size]`: keys and values, the newest last, zeros where there were none."""
-    columns: tuple[torch.Tensor, ...]
-    """Before each convolution, in the order in which they are applied: `[channels, reach]`."""
+    columns: torch.Tensor
+    """Those before the convolutions, all in one row."""
 
 
 class Vocoder:
-    """`model`: a Qwen3OmniMoeCode2Wav, which is this one's from now on."""
+    """`model`: a Qwen3OmniMoeCode2Wav, which is this one's from now on. `kernels`: what convolves, once it can."""
 
-    def __init__(self, model: "PreTrainedModel") -> None:
+    def __init__(self, model: "PreTrainedModel", kernels: NativeAttention | None = None) -> None:
         self._model: Any = model
         config: Any = model.config
         self._window: int = config.sliding_window
         self._layers: int = config.num_hidden_layers
-        self._tape = _Tape()
+        self._tape = Tape(kernels)
         self.groups: int = config.num_quantizers
         self.codebook: int = config.codebook_size
         self.widest = _widest(config)
         """Numbers that a frame is at most, on its way to samples."""
-        _replace(model, self._tape)
+        replace_layers(model, self._tape)
 
     def extend(self, codes: torch.Tensor, pasts: Sequence[Past | None]) -> tuple[torch.Tensor, list[Past]]:
         """`codes`: `[batch, frames, groups]`; one past a row, none of them there or all. The samples that these frames
@@ -65,9 +59,7 @@ class Vocoder:
         kept = torch.stack([past.attention for past in known], 1) if known else None
         attention = _Attention(kept, self._layers, self._window - 1, embeds)
         hidden = self._attend(embeds, starts, attention)
-        self._tape.rewind(
-            [torch.stack(columns) for columns in zip(*(past.columns for past in known), strict=True)] if known else None
-        )
+        self._tape.rewind(torch.stack([past.columns for past in known]) if known else None, hidden)
         for blocks in model.upsample:
             for block in blocks:
                 hidden = block(hidden)
@@ -77,8 +69,7 @@ class Vocoder:
         columns = self._tape.cut()
         after = attention.after()
         return samples, [
-            Past(start + frames, after[:, row].contiguous(), tuple(column[row].contiguous() for column in columns))
-            for row, start in enumerate(starts)
+            Past(start + frames, after[:, row].contiguous(), columns[row].clone()) for row, start in enumerate(starts)
         ]
 
     def _attend(self, embeds: torch.Tensor, starts: list[int], attention: "_Attention") -> torch.Tensor:
@@ -125,77 +116,6 @@ class _Attention:
         return longer
 
 
-class _Tape:
-    """Columns that the convolutions of one pass find, and those that they leave, in the order of the pass."""
-
-    def __init__(self) -> None:
-        self._found: list[torch.Tensor] | None = None
-        self._left: list[torch.Tensor] = []
-
-    def rewind(self, found: list[torch.Tensor] | None) -> None:
-        """None: from the start."""
-        self._found, self._left = found, []
-
-    def take(self) -> torch.Tensor | None:
-        return None if self._found is None else self._found[len(self._left)]
-
-    def leave(self, columns: torch.Tensor) -> None:
-        self._left.append(columns)
-
-    def cut(self) -> list[torch.Tensor]:
-        left, self._left, self._found = self._left, [], None
-        return left
-
-
-class _Conv(nn.Module):
-    """In place of a Qwen3OmniMoeCausalConvNet."""
-
-    def __init__(self, conv: nn.Conv1d, reach: int, tape: _Tape) -> None:
-        super().__init__()
-        self.conv = conv
-        self._reach = reach
-        self._tape = tape
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        if not self._reach:
-            return cast(torch.Tensor, self.conv(hidden))
-        before = self._tape.take()
-        hidden = functional.pad(hidden, (self._reach, 0)) if before is None else torch.cat((before, hidden), dim=-1)
-        self._tape.leave(hidden[..., hidden.shape[-1] - self._reach :])
-        return cast(torch.Tensor, self.conv(hidden))
-
-
-class _Upsample(nn.Module):
-    """In place of a Qwen3OmniMoeCausalTransConvNet whose kernel is twice its stride: each pair of columns next to each
-    other makes `stride` new ones."""
-
-    def __init__(self, conv: nn.ConvTranspose1d, tape: _Tape) -> None:
-        super().__init__()
-        self.conv = conv
-        self._stride = conv.stride[0]
-        self._tape = tape
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        before = self._tape.take()
-        if before is not None:
-            hidden = torch.cat((before, hidden), dim=-1)
-        self._tape.leave(hidden[..., -1:])
-        return cast(torch.Tensor, self.conv(hidden)[..., self._stride : -self._stride])
-
-
-class _Snake(nn.Module):
-    """In place of a Qwen3OmniMoeSnakeBeta: x + sin(ax)^2 / b, its constants worked out once, in half the memory."""
-
-    def __init__(self, snake: Qwen3OmniMoeSnakeBeta) -> None:
-        super().__init__()
-        self._pitch = snake.alpha.detach().exp()[None, :, None]
-        self._depth = 1.0 / (snake.beta.detach().exp()[None, :, None] + snake.no_div_by_zero)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        wave = (hidden * self._pitch).sin_().square_()
-        return torch.addcmul(hidden, wave, self._depth)
-
-
 def _widest(config: Any) -> int:
     length = math.prod(config.upsampling_ratios)
     widest = length * max(config.hidden_size, config.decoder_dim)
@@ -203,23 +123,3 @@ def _widest(config: Any) -> int:
         length *= rate
         widest = max(widest, length * (config.decoder_dim // 2**depth))
     return int(widest)
-
-
-def _replace(model: "PreTrainedModel", tape: _Tape) -> None:
-    for name, module in list(model.named_modules()):
-        owner, _, leaf = name.rpartition(".")
-        made: nn.Module | None = None
-        if isinstance(module, Qwen3OmniMoeCausalConvNet):
-            assert module.stride == 1, "the vocoder's convolutions look back alone"
-            made = _Conv(module.conv, module.padding, tape)
-        elif isinstance(module, Qwen3OmniMoeCausalTransConvNet) and module.left_pad:
-            assert module.left_pad == module.conv.stride[0], "the vocoder's kernels are twice their stride, or equal it"
-            made = _Upsample(module.conv, tape)
-        elif isinstance(module, Qwen3OmniMoeSnakeBeta):
-            made = _Snake(module)
-        if made is not None:
-            parent = model.get_submodule(owner)
-            if isinstance(parent, nn.ModuleList):
-                parent[int(leaf)] = made
-            else:
-                setattr(parent, leaf, made)

@@ -103,7 +103,10 @@ class MediaResolver:
             case "http" | "https" if policy.allowed_hosts:
                 return await self._fetcher()(url, policy.max_bytes)
             case "file" | "http" | "https":
-                raise Refused(f"is a {scheme}: URL, which this server does not fetch. Send a base64 data: URL instead")
+                article = "a" if scheme == "file" else "an"
+                raise Refused(
+                    f"is {article} {scheme}: URL, which this server does not fetch. Send a base64 data: URL instead"
+                )
             case _:
                 raise Refused("must be a data: URL, or one of the kinds that this server was told to fetch")
 

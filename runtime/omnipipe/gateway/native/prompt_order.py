@@ -15,10 +15,11 @@ from omnipipe.gateway.served import Served
 __all__ = ["prompt_order"]
 
 _DENOISE = "denoise"
+_FORM = "/generate with a form"
 
 
 def prompt_order(body: PromptBody, served: Served, request_id: str, now_s: int, limits: Limits) -> Order[PromptWriter]:
-    require("completion", served)
+    require("completion", served, where="/generate (JSON)", instead=_FORM)
     options = PROMPT_FIELDS.collect(body, served.name, served.requests.options)
     if body.stream_mode is not None and not body.stream:
         raise invalid("'stream_mode' is only allowed when 'stream' is enabled.", "stream_mode")

@@ -122,7 +122,11 @@ class Duet:
 
 @contextmanager
 def duet_of(
-    folder: Path, *, thinker: dict[str, Any] | None = None, talker: dict[str, Any] | None = None
+    folder: Path,
+    *,
+    thinker: dict[str, Any] | None = None,
+    talker: dict[str, Any] | None = None,
+    programs: tuple[Any, Any] = (Thinker, Talker),
 ) -> Iterator[Duet]:
     """The engines' options over those of a small one."""
     source = folder.as_uri()
@@ -132,7 +136,7 @@ def duet_of(
             EnginePlan(kind=EngineKind.AUTOREGRESSIVE, **{"kv_bytes": 1 << 22, "max_batch": 16, **(options or {})}),
             stage=name,
         )
-        for name, program, options in (("thinker", Thinker, thinker), ("talker", Talker, talker))
+        for name, program, options in zip(("thinker", "talker"), programs, (thinker, talker), strict=True)
     ]
     try:
         yield Duet(*made)

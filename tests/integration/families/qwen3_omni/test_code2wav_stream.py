@@ -1,6 +1,7 @@
 """The waveform is that of all codes at once, however they come, whoever else is being computed, whenever it is read."""
 
 import itertools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.integration.families.qwen3_omni.stages import context_of
 from tests.integration.families.qwen3_omni.tiny_model import CODEBOOK, GROUPS
 from transformers import Qwen3OmniMoeForConditionalGeneration
 
+from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.batch import BatchEngine
 from omnipipe.engines.engine import Begin, Consumed, Emission, Failure, Feed, Finished, Pause, Resume
 from omnipipe.families.qwen3_omni.code2wav import Code2Wav
@@ -24,13 +26,34 @@ from omnipipe.spec.plan import EnginePlan
 pytestmark = pytest.mark.timeout(300)
 
 LONGEST = 60
+BUILD_S = 240.0
 
 Wave = npt.NDArray[Any]
 
 
+class NoKernels(NativeAttention):
+    """As where there is no compiler."""
+
+    def start(self) -> None:
+        """There is nothing to be had."""
+
+
+@pytest.fixture(scope="module", params=["torch", "native"])
+def kernels(request: pytest.FixtureRequest) -> NativeAttention:
+    """Everything here holds with plain torch operations and with the kernel."""
+    if request.param == "torch":
+        return NoKernels()
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    built = NativeAttention()
+    built.start()
+    assert built.wait(BUILD_S)
+    return built
+
+
 @pytest.fixture(scope="module")
-def program(omni_folder: Path) -> Code2Wav:
-    return Code2Wav(context_of(omni_folder, "code2wav"))
+def program(omni_folder: Path, kernels: NativeAttention) -> Code2Wav:
+    return Code2Wav(context_of(omni_folder, "code2wav"), kernels)
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +218,20 @@ def test_codes_that_are_none_fail_alone(program: Code2Wav, waves: tuple[torch.Te
     listener.settle()
     assert set(listener.failed) == {"bad", "odd"}
     check(listener, "good", whole[0], 9)
+
+
+def test_the_kernel_takes_over_in_the_middle_of_a_waveform(omni_folder: Path, waves: tuple[torch.Tensor, Wave]) -> None:
+    codes, whole = waves
+    kernels = NoKernels()
+    program = Code2Wav(context_of(omni_folder, "code2wav"), kernels)
+    built = NativeAttention()
+    built.start()
+    if not built.wait(BUILD_S):
+        pytest.skip("no g++ on this machine")
+    listener = Listener(program)
+    listener.begin("r")
+    for start in range(0, LONGEST, 5):
+        kernels.ready = start // 20 % 2 == 1
+        listener.feed("r", codes[0, start : start + 5], start + 5 == LONGEST)
+        listener.settle()
+    check(listener, "r", whole[0], LONGEST)

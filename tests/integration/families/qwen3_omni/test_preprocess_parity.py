@@ -303,6 +303,20 @@ def test_more_media_than_can_be_passed_on_is_refused(omni_folder: Path) -> None:
         ask(small, ("user", [("image", make_picture(600, 600, seed)) for seed in range(2)]))
 
 
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [("image", {"min_pixels": 1 << 30}), ("video", {"video_min_pixels": 1 << 29})],
+)
+def test_media_that_would_grow_too_large_is_refused_before_it_does(
+    case: str, options: dict[str, Any], preprocess: Preprocess
+) -> None:
+    """Done, it would take the memory of the whole machine: the stage would be killed, and so would the next one that
+    was asked again."""
+    with pytest.raises(RequestError, match="min_pixels") as caught:
+        ask(preprocess, *CASES[case], **options)
+    assert str(caught.value.param).startswith("messages[0].content[")
+
+
 def test_large_images_are_made_smaller_unless_the_request_says(omni_folder: Path) -> None:
     modest = Preprocess(context_of(omni_folder, "preprocess", image_max_pixels=64 * 64))
     turn: Turn = ("user", [("image", make_picture(640, 640))])

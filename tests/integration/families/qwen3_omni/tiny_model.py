@@ -15,7 +15,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import Qwen2Tokenizer, Qwen3OmniMoeConfig, Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 from transformers.utils.logging import disable_progress_bar
 
-__all__ = ["CODEBOOK", "GROUPS", "VOICES", "load_processor", "load_reference", "save_tiny_model"]
+__all__ = [
+    "CODEBOOK",
+    "GROUPS",
+    "VOICES",
+    "load_processor",
+    "load_reference",
+    "make_tokenizer",
+    "save_tiny_model",
+    "token_id",
+]
 
 CODEBOOK: Final = 64
 GROUPS: Final = 4
@@ -51,14 +60,17 @@ _TEXT: Final = [
 def save_tiny_model(folder: Path, seed: int = 0, scale: float = _SCALE) -> Path:
     disable_progress_bar()  # type: ignore[no-untyped-call]  # it would leave a thread and a semaphore behind
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer()
     config = _config(tokenizer)
     torch.manual_seed(seed)
     model = Qwen3OmniMoeForConditionalGeneration(config)
     _stir(model, scale)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    generation = {"eos_token_id": [_id(tokenizer, "<|im_end|>")], "pad_token_id": _id(tokenizer, "<|endoftext|>")}
+    generation = {
+        "eos_token_id": [token_id(tokenizer, "<|im_end|>")],
+        "pad_token_id": token_id(tokenizer, "<|endoftext|>"),
+    }
     for name, content in {
         "generation_config.json": generation,
         "preprocessor_config.json": _PREPROCESSOR,
@@ -83,7 +95,7 @@ def load_processor(folder: Path) -> Qwen3OmniMoeProcessor:
     return processor
 
 
-def _tokenizer() -> Qwen2Tokenizer:
+def make_tokenizer() -> Qwen2Tokenizer:
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -104,14 +116,14 @@ def _tokenizer() -> Qwen2Tokenizer:
     return tokenizer
 
 
-def _id(tokenizer: Qwen2Tokenizer, text: str) -> int:
+def token_id(tokenizer: Qwen2Tokenizer, text: str) -> int:
     (token,) = tokenizer.encode(text)
     return int(token)
 
 
 def _config(tokenizer: Qwen2Tokenizer) -> Qwen3OmniMoeConfig:
     def token(text: str) -> int:
-        return _id(tokenizer, text)
+        return token_id(tokenizer, text)
 
     media = {
         "audio_token_id": token("<|audio_pad|>"),

@@ -95,7 +95,7 @@ async def test_nothing_is_fetched_unless_it_is_allowed() -> None:
     closed = resolver(serving({"https://a.example/1": PNG}))
 
     assert (await refusal(closed, image("https://a.example/1"))).startswith(
-        "is a https: URL, which this server does not"
+        "is an https: URL, which this server does not"
     )
     assert (await refusal(closed, image("file:///etc/hosts"))).startswith("is a file: URL, which this server does not")
     assert (await refusal(closed, image("ftp://a.example/1"))).startswith("must be a data: URL")

@@ -1,0 +1,103 @@
+"""What the thinker hands the talker: of all that was said to it and by it, the tokens and what it made of them.
+
+A token's state is known when the next one has been computed, so that each is handed on one step late, and the last one
+of an answer that ended for its length never is, as in transformers' `generate`. Stop strings and what is no content
+are not handed on: what may be the beginning of one waits.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+
+from omnipipe.engines.program import Emit
+from omnipipe.families.qwen2_5_omni.values import SpeechBegin, Spoken
+from omnipipe.families.qwen3_omni.tensors import from_torch
+from omnipipe.families.qwen3_omni.values import Prompt
+from omnipipe.wire.value import Value
+
+__all__ = ["Narration"]
+
+_OUT: Final = "speech"
+
+
+class Narration:
+    """One request's. `specials`: the voice's beginning, the text's end, nothing."""
+
+    def __init__(
+        self, prompt: Prompt, spoken: Spoken, tokens: Sequence[int], table: torch.Tensor, specials: Sequence[int]
+    ) -> None:
+        self._size = len(tokens)
+        self._heard = table[torch.tensor(tokens, device=table.device)].cpu()
+        for span in prompt["spans"]:
+            self._heard[span["start"] : span["start"] + span["size"]] = 0
+        self._start = spoken["start"]
+        self._begin: SpeechBegin = {
+            "specials": from_torch(table[torch.tensor(specials, device=table.device)].cpu()),
+            "voice": spoken["voice"],
+            "options": spoken["options"],
+        }
+        if "positions" in prompt:
+            self._begin["positions"] = prompt["positions"]
+        self._told = 0
+        self._begun = False
+        self._newest: torch.Tensor | None = None
+        """`[1, hidden]`: of the newest token, without its state."""
+        self._sure = False
+        """The newest token is to be said."""
+        self._held: list[torch.Tensor] = []
+        """Of tokens that may yet turn out not to be."""
+
+    @property
+    def listening(self) -> bool:
+        """States of the prompt are still to come."""
+        return self._told < self._size
+
+    def listen(self, states: torch.Tensor) -> list[Emit]:
+        """Of the next positions of the prompt."""
+        end = self._told + len(states)
+        self._heard[self._told : end] += states.to("cpu", self._heard.dtype)
+        self._told = end
+        return [] if self.listening or self._start < self._size else [self._emit([])]
+
+    def verbatim(self) -> Emit:
+        """All there is to say: the prompt's end."""
+        rows = self._heard[self._start :]
+        self._heard = self._heard[: self._start]
+        return self._emit([rows], last=True)
+
+    def think(self, state: torch.Tensor) -> list[Emit]:
+        """`state`: `[1, hidden]`, of the newest token."""
+        if self._newest is None:
+            return []
+        row, self._newest = self._newest + state.to("cpu", self._newest.dtype), None
+        if self._sure:
+            return [self._emit([row])]
+        self._held.append(row)
+        return []
+
+    def say(self, row: torch.Tensor, *, holding: bool) -> list[Emit]:
+        """`row`: `[1, hidden]`, of a new token."""
+        self._newest, self._sure = row, not holding
+        if holding or not self._held:
+            return []
+        said, self._held = self._held, []
+        return [self._emit(said)]
+
+    def skip(self) -> None:
+        """The newest token is not to be heard, nor are those that waited before it."""
+        self._held, self._newest = [], None
+
+    def finish(self, *, cut: bool) -> Emit:
+        """`cut`: what waits is not said: it is a stop string, or no content."""
+        return self._emit([] if cut else self._held, last=True)
+
+    def _emit(self, rows: Sequence[torch.Tensor], *, last: bool = False) -> Emit:
+        value: dict[str, Value] = {}
+        if not self._begun:
+            self._begun = True
+            value.update(self._begin)
+            value["prompt"] = from_torch(self._heard)
+        if rows:
+            value["text"] = from_torch(torch.cat(list(rows)))
+        return Emit(_OUT, value, last=last)

@@ -1,0 +1,49 @@
+"""What travels on those edges of the qwen2_5_omni family that carry something else than qwen3_omni's."""
+
+from typing import NotRequired, TypedDict
+
+from omnipipe.families.qwen3_omni.values import TalkerOptions
+from omnipipe.wire.value import Tensor
+
+__all__ = ["Codes", "SpeechBegin", "SpeechText", "Spoken"]
+
+
+class Spoken(TypedDict):
+    """How the answer is to be spoken."""
+
+    voice: str
+    """In lower case; empty: the model's default."""
+    start: int
+    """Where the text begins that is to be spoken as it stands; the end of any other prompt."""
+    options: TalkerOptions
+
+
+class SpeechText(TypedDict, total=False):
+    """thinker.speech ~> talker.speech, every chunk but the first."""
+
+    text: Tensor
+    """`[k, hidden]`: of generated tokens, in order, the embedding and the last hidden state together."""
+
+
+class SpeechBegin(SpeechText, total=False):
+    """The first chunk of thinker.speech. Everything but `positions` and `text` is there."""
+
+    prompt: Tensor
+    """`[n, hidden]`: of the whole prompt, as `text`; of media the hidden state alone."""
+    positions: Tensor
+    """`f32[3, n]`: M-RoPE positions of the prompt. Absent: 0 to n - 1."""
+    specials: Tensor
+    """`[3, hidden]`: thinker embeddings of the voice's beginning, of the text's end, and of nothing."""
+    voice: str
+    options: TalkerOptions
+
+
+class Codes(TypedDict):
+    """talker.codes ~> token2wav.codes"""
+
+    codes: Tensor
+    """`i32[k]`"""
+    voice: NotRequired[str]
+    """In the first chunk."""
+    seed: NotRequired[int]
+    """In the first chunk: of the noise that the sound is made of."""
