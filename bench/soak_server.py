@@ -50,7 +50,7 @@ class Holding:
 
 
 class Subject:
-    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | subprocess.Popen[str], url: str) -> None:
         self.process = process
         self.url = url
 

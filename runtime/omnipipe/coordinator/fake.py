@@ -7,7 +7,7 @@ one end, `close` wakes a waiting reader) and nothing more: no walks, no retries,
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
-from omnipipe.coordinator.flight import Health, OmniRequest, Piece, StageHealth
+from omnipipe.coordinator.flight import Health, OmniRequest, Piece, Sink, StageHealth
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.spec.plan import Plan
 
@@ -66,6 +66,12 @@ class FakeFlight:
                     await self._either(asyncio.sleep(seconds))
                 case pieces:
                     return self._take(list(pieces))
+
+    async def pour(self, sink: Sink) -> bool:
+        while pieces := await self.next():
+            if not sink(pieces):
+                return True
+        return False
 
     async def whole(self) -> list[Piece]:
         pieces: list[Piece] = []

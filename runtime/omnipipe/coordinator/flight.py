@@ -7,45 +7,50 @@
     finally:
         flight.close()                                       # after the end: nothing; before it: cancels everywhere
 
-An answer that goes out in one go takes `whole` in place of `next`: then nothing has reached the client before the end,
-and a replica that dies costs time alone. Both raise RequestError when the request fails. Each accepted request ends
-exactly once: every output's last piece, one RequestError, or `close` by the caller.
+Many small pieces are best poured (`pour`). An answer that goes out in one go takes `whole`: then nothing has
+reached the client before the end, and a replica that dies costs time alone. All raise RequestError when the request
+fails. Each accepted request ends exactly once: every output's last piece, one RequestError, or `close` by the caller.
 
 Once a piece has been handed out, a stage that is lost takes only the outputs with it that need it: each of them ends in
 a last piece without value or meta, the others go on, and `lost` says what happened.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from omnipipe.errors import RequestError
 from omnipipe.spec.plan import Plan
 from omnipipe.wire.value import Value
 
-__all__ = ["Flight", "Health", "OmniRequest", "Piece", "ServedPipeline", "StageHealth"]
+__all__ = ["Flight", "Health", "OmniRequest", "Piece", "ServedPipeline", "Sink", "StageHealth"]
 
 
-@dataclass(frozen=True, slots=True)
-class OmniRequest:
+class OmniRequest(msgspec.Struct, frozen=True):
     request_id: str
     """Echoed in `x-request-id`, logs and events."""
     value: Value
     inputs: frozenset[str]
     outputs: frozenset[str]
     """The pipeline outputs this request wants; at least one, all of the pipeline's."""
-    stage_params: dict[str, dict[str, Value]] = field(default_factory=dict)
+    stage_params: dict[str, dict[str, Value]] = msgspec.field(default_factory=dict)
     timeout_s: float | None = None
     """The client's own deadline; the pipeline's limit holds as well."""
     events: bool = False
 
 
-@dataclass(slots=True)
-class Piece:
+class Piece(msgspec.Struct):
     output: str
     value: Value
     last: bool
     meta: dict[str, Value] | None
     """With `last`."""
+
+
+Sink = Callable[[list[Piece]], bool]
+"""Takes pieces from within a callback of the event loop: it must not wait. False: no more for now."""
 
 
 class Flight(Protocol):
@@ -56,6 +61,10 @@ class Flight(Protocol):
     async def next(self) -> list[Piece]:
         """Waits for pieces; returns all that are ready; an empty list after the end. Taking them gives credit back:
         a reader that does not call `next` pauses its own request on the stages, and nobody else's."""
+
+    async def pour(self, sink: Sink) -> bool:
+        """`next` for many small pieces: until the end, `sink` gets them the moment they come, without a task to wake.
+        False: that was the end. True: `sink` has taken what it got and wants no more until it is asked again."""
 
     async def whole(self) -> list[Piece]:
         """Waits for the end; all pieces, in order. In place of `next`, not after it."""

@@ -11,6 +11,7 @@ from omnipipe.coordinator import errors
 from omnipipe.coordinator.attempt import Attempt
 from omnipipe.coordinator.dispatch import Dispatcher
 from omnipipe.coordinator.flight import Piece
+from omnipipe.coordinator.live import LiveFlight
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.observe.events import EventName
 from omnipipe.observe.metrics import CoordinatorMetrics, RetryReason
@@ -29,6 +30,8 @@ class Inbound:
         self._ledger = dispatcher.ledger
         self._attempts = dispatcher.ledger.attempts
         self._metrics = metrics
+        self._with_news: list[LiveFlight] = []
+        """Flights that the events being handled bring something for."""
 
     def handle(self, events: Sequence[Event]) -> None:
         """Whatever stages send: an odd message costs at most the request it names."""
@@ -50,6 +53,10 @@ class Inbound:
                 self._dispatcher.peer_up(event.peer)
             elif type(event) is PeerDown:
                 self._dispatcher.peer_down(event.peer, event.reason, RetryReason.REPLICA_LOST)
+        if self._with_news:
+            flights, self._with_news = self._with_news, []
+            for flight in flights:
+                flight.heard()
         self._dispatcher.settle()
 
     def _output(self, peer: Peer, message: Output) -> None:
@@ -82,9 +89,9 @@ class Inbound:
         flight.ready.append(Piece(message.output, value, message.last, meta))
         if not attempt.pending:
             self._ends.complete(attempt)
-        waiter = flight.waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if not flight.news:
+            flight.news = True
+            self._with_news.append(flight)
 
     def _fed(self, peer: Peer, message: Fed) -> None:
         attempt = self._attempts.get(message.rid)

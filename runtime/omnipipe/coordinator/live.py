@@ -1,7 +1,9 @@
 """A request that was submitted: what the dispatcher knows of it, and the reader's end of it (`flight.Flight`).
 
 Pieces go from the wire's callback straight into a list that the reader takes whole, with one Future while he waits:
-many pieces cost one wake. What happens to the request is decided in `starts` and `ends`.
+many pieces cost one wake. A wake goes through every coroutine between the task and the Future, which is most of what a
+small piece costs; so a reader can have them handed to him from within the callback (`pour`). What happens to the
+request is decided in `starts` and `ends`.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ from typing import Protocol
 
 from omnipipe.coordinator.attempt import Attempt, Incoming
 from omnipipe.coordinator.deadlines import Entry
-from omnipipe.coordinator.flight import OmniRequest, Piece
+from omnipipe.coordinator.flight import OmniRequest, Piece, Sink
 from omnipipe.coordinator.replicas import Replica
 from omnipipe.coordinator.walk import Walk
 from omnipipe.errors import RequestError
@@ -36,8 +38,8 @@ class Owner(Protocol):
 class LiveFlight:
     __slots__ = (
         "_owner", "admitted_at", "arrived_at", "attempt", "avoid", "deadline", "entire", "error", "handed", "lost",
-        "phase", "ready", "relax_at", "request", "request_id", "retries", "start", "timeout_s", "timer", "waiter",
-        "waiting_since", "walk",
+        "news", "phase", "ready", "relax_at", "request", "request_id", "retries", "sink", "start", "timeout_s",
+        "timer", "trouble", "waiter", "waiting_since", "walk",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, request: OmniRequest, walk: Walk, now: float, timeout_s: float) -> None:
@@ -61,6 +63,12 @@ class LiveFlight:
         self.relax_at = 0.0
         """From then on a replica to avoid is better than none."""
         self.ready: list[Piece] = []
+        self.news = False
+        """Pieces have come that the reader has not been told of: `heard` is still to be called."""
+        self.sink: Sink | None = None
+        """Gets pieces as they come."""
+        self.trouble: Exception | None = None
+        """What the sink raised."""
         self.handed = False
         """The reader has had a piece: no attempt can be made unseen any more."""
         self.entire = False
@@ -92,11 +100,30 @@ class LiveFlight:
             await self._stir()
         return pieces
 
+    async def pour(self, sink: Sink) -> bool:
+        while True:
+            pieces = self.take()
+            if pieces is not None:
+                if not pieces:
+                    return False
+                if not sink(pieces):
+                    return True
+                continue
+            self.sink = sink
+            try:
+                await self._stir()
+                if self.trouble is not None:
+                    raise self.trouble
+                if self.sink is not sink:  # `heard` took it away: it is full
+                    return True
+            finally:
+                self.sink = None
+
     async def whole(self) -> list[Piece]:
         """They stay in `ready` until the end: a new attempt clears it, and the reader has not noticed a thing."""
         self.entire = True
+        self._credit()
         while self.phase is not Phase.OVER:
-            self._credit()
             await self._stir()
         if (error := self.error or self.lost) is not None:
             raise error
@@ -129,6 +156,27 @@ class LiveFlight:
             await self.waiter
         finally:
             self.waiter = None
+
+    def heard(self) -> None:
+        """What has come is in `ready`, all that came together. Never raises."""
+        self.news = False
+        sink = self.sink
+        if sink is not None and self.ready:
+            pieces, self.ready = self.ready, []
+            self.handed = True
+            self._credit()
+            try:
+                if sink(pieces):
+                    return
+            except Exception as error:  # the boundary to the reader, who gets to see it where he waits
+                self.trouble = error
+            self.sink = None
+        elif self.entire:
+            self._credit()
+            return
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def wake(self) -> None:
         """Lets whoever waits look again."""

@@ -41,10 +41,12 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._encode = msgspec.json.Encoder().encode
+        self._second = 0
+        self._prefix = ""
 
     def record(self, exchange: Exchange, status: int, outcome: Outcome, seconds: float) -> None:
         line = _Line(
-            time=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
+            time=self._time(),
             request_id=exchange.request_id,
             method=exchange.method,
             path=exchange.path[:_MAX_PATH],
@@ -59,6 +61,15 @@ class AccessLog:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_DELAY_S, self.flush)
+
+    def _time(self) -> str:
+        """ISO 8601 in milliseconds. The part down to the second is made once a second."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._prefix = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        return f"{self._prefix}.{int((now - second) * 1e3):03d}+00:00"
 
     def flush(self) -> None:
         if self._timer is not None:

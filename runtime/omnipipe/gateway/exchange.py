@@ -92,6 +92,10 @@ class Connection(Protocol):
         """A part of a stream's body, without a coroutine and the checks of a general server. False: not now,
         or not on this connection; then it goes through `send`."""
 
+    def write_answer(self, send: Send, headers: bytes, body: bytes) -> bool:
+        """A whole answer of status 200, in one write; `headers` are lines, each with its end. False: as above, or
+        somebody stands between whose word on answers counts: `send` is not this connection's own."""
+
     def cut(self) -> None:
         """Hangs up in the middle of an answer, in such a way that the client sees it was the middle."""
 
@@ -139,6 +143,8 @@ class Exchange:
         self, status: int, body: bytes, *headers: tuple[bytes, bytes], content_type: bytes = b"application/json"
     ) -> None:
         """An answer in one go."""
+        if status == 200 and not headers and self._wrote(content_type, body):
+            return
         length = (b"content-length", b"%d" % len(body))
         await self._start(status, [(b"content-type", content_type), length, *headers])
         self.sent_bytes = len(body)
@@ -199,6 +205,20 @@ class Exchange:
             self.sent_bytes += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)
         await self.send(message)
+
+    def _wrote(self, content_type: bytes, body: bytes) -> bool:
+        """Past the general server, which takes a fifth of what a small request costs to say the same."""
+        if self.connection is None or self.method == "HEAD":
+            return False
+        headers = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n" % (
+            content_type, len(body), self.request_id.encode(),
+        )  # fmt: skip
+        if not self.connection.write_answer(self.send, headers, body):
+            return False
+        self.status = 200
+        self.sent_bytes = len(body)
+        self.complete = True
+        return True
 
     async def _discard(self) -> None:
         left = _LINGER_BYTES

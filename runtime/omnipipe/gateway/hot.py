@@ -4,7 +4,7 @@ Here is all that happens for each request and for each frame of a stream; a micr
 core at ten thousand frames a second. What a frame looks like is the answer's business (`openai.chat_answer`,
 `openai.completion_answer`), what a request means the order's.
 
-Slow readers: `send` waits for room in the socket, so `Flight.next` is not called, so no credit goes back.
+Slow readers: `send` waits for room in the socket, so nothing is poured meanwhile, so no credit goes back.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic
 
+from omnipipe.coordinator.flight import Piece
 from omnipipe.errors import RequestError
 from omnipipe.gateway.exchange import Exchange
 from omnipipe.gateway.openai.answer import DONE, ChoiceWriter, Tally, WriterT
@@ -84,26 +85,16 @@ class _Stream:
         self._lost: list[RequestError] = []
 
     async def pump(self, index: int, writer: ChoiceWriter) -> None:
-        """Few objects and no call that could be spared: between two steps of an engine the caches are cold, and what
-        a frame costs is mostly the memory that it touches."""
-        exchange, send = self._exchange, self._exchange.send
-        write = _no_shortcut if exchange.connection is None else exchange.connection.write_body
-        timer = _Timer(self._metrics, self._began, writer.tally)
         flight = await self._coordinator.submit(self._requests[index])
         try:
             pieces = await flight.next()  # an error up to here still gets a status of its own
             await self._open()
-            frames = writer.opening()
-            while pieces:
-                frames += writer.frames(pieces)
-                timer.flush()
-                if frames:
-                    exchange.sent_bytes += len(frames)
-                    if not write(frames):
-                        await send({"type": "http.response.body", "body": frames, "more_body": True})
-                    frames = b""
-                pieces = await flight.next()
-            self.held += frames + writer.closing()
+            pipe = _Pipe(self._exchange, writer, _Timer(self._metrics, self._began, writer.tally))
+            if pieces and not pipe.take(pieces):
+                await pipe.wait()
+            while pieces and await flight.pour(pipe.take):
+                await pipe.wait()
+            self.held += pipe.late + writer.closing()
             if flight.lost is not None:
                 self._lost.append(flight.lost)
         finally:
@@ -129,6 +120,41 @@ class _Stream:
 def _no_shortcut(data: bytes) -> bool:
     """`Connection.write_body` under a server that is not ours."""
     return False
+
+
+class _Pipe:
+    """Pieces of one choice to frames on the connection, from within the callback that brings them. Few objects and no
+    call that could be spared: between two steps of an engine the caches are cold, and what a frame costs is mostly the
+    memory that it touches."""
+
+    __slots__ = ("_exchange", "_flush", "_frames", "_write", "late")
+
+    def __init__(self, exchange: Exchange, writer: ChoiceWriter, timer: "_Timer") -> None:
+        self._exchange = exchange
+        self._frames = writer.frames
+        self._flush = timer.flush
+        self._write = _no_shortcut if exchange.connection is None else exchange.connection.write_body
+        self.late = writer.opening()
+        """Frames that are still to be written."""
+
+    def take(self, pieces: list[Piece]) -> bool:
+        """`flight.Sink`. False: `wait` before there is more."""
+        frames = self._frames(pieces)
+        self._flush()
+        if self.late:
+            frames = self.late + frames
+            self.late = b""
+        if frames:
+            self._exchange.sent_bytes += len(frames)
+            if not self._write(frames):
+                self.late = frames
+                return False
+        return True
+
+    async def wait(self) -> None:
+        """Until the client has room for what is late."""
+        frames, self.late = self.late, b""
+        await self._exchange.send({"type": "http.response.body", "body": frames, "more_body": True})
 
 
 class _Timer:

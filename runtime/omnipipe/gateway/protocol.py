@@ -11,7 +11,7 @@ from typing import Any
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS, envelope
-from omnipipe.gateway.exchange import CONNECTION_KEY
+from omnipipe.gateway.exchange import CONNECTION_KEY, Send
 from omnipipe.gateway.settings import GatewaySettings
 
 __all__ = ["guarded_protocol"]
@@ -22,13 +22,34 @@ _MAX_HEAD_BYTES = 64 << 10
 _REASONS = {400: b"Bad Request", 408: b"Request Timeout", 503: b"Service Unavailable"}
 
 
+class _DefaultHeaders:
+    """The headers that every answer has (`date`, `server`), encoded once for each second's list of them."""
+
+    def __init__(self) -> None:
+        self._of: list[tuple[bytes, bytes]] = []
+        self._lines: bytes | None = b""
+
+    def lines(self, headers: list[tuple[bytes, bytes]]) -> bytes | None:
+        """None: one of them is about the connection, which takes more than saying it."""
+        if headers is not self._of:
+            about = any(name.lower() == b"connection" for name, _ in headers)
+            self._lines = None if about else b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._of = headers
+        return self._lines
+
+
 def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
     """A subclass of uvicorn's httptools protocol, or of its h11 protocol where httptools is not installed."""
     base: Any
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base
+
+        plain = True
     except ImportError:
         from uvicorn.protocols.http.h11_impl import H11Protocol as base
+
+        plain = False  # h11 keeps its own account of what was sent
+    defaults = _DefaultHeaders()
 
     class GuardedProtocol(base):  # type: ignore[misc]  # one of two classes, known at run time
         _head_timer: asyncio.TimerHandle | None = None
@@ -85,9 +106,26 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         def write_body(self, data: bytes) -> bool:
             if self._lost or self.flow.write_paused or self.pipeline:
                 return False
-            if not getattr(self.cycle, "chunked_encoding", False):  # h11 keeps its own account of what was sent
+            if not plain or not self.cycle.chunked_encoding:
                 return False
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return True
+
+        def write_answer(self, send: Send, headers: bytes, body: bytes) -> bool:
+            cycle = self.cycle
+            if send != cycle.send:
+                return False
+            if not plain or self._lost or self.flow.write_paused or self.pipeline:
+                return False
+            if cycle.response_started or not cycle.keep_alive:
+                return False
+            before = defaults.lines(cycle.default_headers)
+            if before is None:
+                return False
+            cycle.response_started = cycle.response_complete = True
+            self.transport.write(b"HTTP/1.1 200 OK\r\n%b%b\r\n%b" % (before, headers, body))
+            cycle.message_event.set()
+            cycle.on_response()
             return True
 
         def cut(self) -> None:

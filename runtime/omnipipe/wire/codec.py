@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from omnipipe.wire.contents import VALUE_FIELDS, Long, admit, prepare
+from omnipipe.wire.contents import LEAVES, VALUE_FIELDS, Long, admit, prepare
 from omnipipe.wire.errors import BadMessage, TooBig
 from omnipipe.wire.messages import Message
 from omnipipe.wire.shm.loan import Offer
@@ -224,12 +224,16 @@ def _check(message: Message) -> None:
     names = VALUE_FIELDS.get(type(message))
     if names is not None:
         for name in names:
-            admit(getattr(message, name))
+            value = getattr(message, name)
+            if type(value) not in LEAVES:
+                admit(value)
 
 
 def _prepared(message: Message, names: tuple[str, ...]) -> Message:
     for name in names:
         value = getattr(message, name)
+        if value is None:
+            continue
         fit = prepare(value, name)
         if fit is not value:
             message = msgspec.structs.replace(message, **{name: fit})

@@ -11,7 +11,7 @@ from omnipipe.wire.errors import BadMessage
 from omnipipe.wire.messages import Chunk, Output, Payload, Submit
 from omnipipe.wire.value import Tensor, Value
 
-__all__ = ["LONG_BYTES", "MAX_DEPTH", "VALUE_FIELDS", "Long", "admit", "prepare"]
+__all__ = ["LEAVES", "LONG_BYTES", "MAX_DEPTH", "VALUE_FIELDS", "Long", "admit", "prepare"]
 
 LONG_BYTES: Final = 64 << 10
 """Strings and bytes from this length on travel in a frame of their own."""
@@ -26,7 +26,8 @@ VALUE_FIELDS: Final[dict[type, tuple[str, ...]]] = {
 """The message fields that hold a Value."""
 
 _NUMBERS: Final = frozenset({type(None), bool, int, float, Tensor})
-_LEAVES: Final = _NUMBERS | {str, bytes}
+LEAVES: Final = _NUMBERS | {str, bytes}
+"""Types of values that hold nothing else: `admit` has nothing to say of them."""
 _STR: Final = frozenset({str})
 
 
@@ -77,7 +78,7 @@ def _is(a: object, b: object) -> bool:
 
 def admit(value: Value) -> None:
     """Raises BadMessage when a decoded value holds what no Value holds (a timestamp, a key that is not a string)."""
-    if type(value) not in _LEAVES:
+    if type(value) not in LEAVES:
         _admit(value, 0)
 
 
@@ -86,19 +87,19 @@ def _admit(value: Value, depth: int) -> None:
     if depth == MAX_DEPTH:
         raise BadMessage(f"a value is nested more than {MAX_DEPTH} deep")
     if kind is list:
-        if _LEAVES.issuperset(map(type, value)):
+        if LEAVES.issuperset(map(type, value)):
             return
         inner: Iterator[Any] = iter(value)
     elif kind is dict:
         if not _STR.issuperset(map(type, value)):
             raise BadMessage("a dict key is not a string")
-        if _LEAVES.issuperset(map(type, value.values())):
+        if LEAVES.issuperset(map(type, value.values())):
             return
         inner = iter(value.values())
     else:
         raise BadMessage(f"a value holds {kind.__name__}")
     for item in inner:
-        if type(item) not in _LEAVES:
+        if type(item) not in LEAVES:
             _admit(item, depth + 1)
 
 
@@ -117,7 +118,7 @@ def _complaint(value: Value, path: str, depth: int = 0) -> str:
                 return f"{path}: the key {key!r:.100} is {type(key).__name__}; keys must be str"
             if found := _complaint(item, f"{path}[{key!r:.100}]", depth + 1):
                 return found
-    elif kind not in _LEAVES:
+    elif kind not in LEAVES:
         return (
             f"{path}: {kind.__module__}.{kind.__qualname__} cannot travel; a value is None, bool, int, float, str, "
             f"bytes, Tensor, list or dict"

@@ -57,6 +57,7 @@ _SMALL_BYTES: Final = 16 << 10
 NOW: Final = int(zmq.NOBLOCK)  # plain integers: the enum's operators cost more than the calls they are for
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _READABLE: Final = int(zmq.POLLIN)
+_send: Final = zmq.backend.Socket.send  # without the layer above it, for kinds of sockets that are not used here
 
 
 def listener_socket(context: Context, address: str, max_frame_bytes: int, keys: CurveKeys | None) -> Socket:
@@ -150,12 +151,12 @@ def send_frames(socket: Socket, route: bytes, frames: list[Buffer]) -> bool:
     """One packet, whole or not at all. `route` is for a ROUTER, empty for a DEALER. False: not now."""
     try:
         if route:
-            socket.send(route, _MORE)
+            _send(socket, route, _MORE)
         last = len(frames) - 1
         if last:
             for frame in frames[:last]:
-                socket.send(frame, _MORE)
-        socket.send(frames[last], NOW)
+                _send(socket, frame, _MORE)
+        _send(socket, frames[last], NOW)
     except zmq.Again:
         return False
     except zmq.ZMQError as error:

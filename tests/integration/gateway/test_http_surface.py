@@ -167,6 +167,19 @@ async def test_cors_is_off_unless_asked_for() -> None:
         assert "access-control-allow-origin" not in stranger.headers
 
 
+async def test_an_answer_past_the_general_server_has_the_same_head() -> None:
+    served, _ = fake_served(text_script(["x"]))
+    async with serving([served]) as running, fetching(running, x_request_id="mine") as client:
+        quick = await client.post("/v1/chat/completions", json=CHAT)
+        again = await client.post("/v1/chat/completions", json=CHAT)
+        last = await client.post("/v1/chat/completions", json=CHAT, headers={"connection": "close"})
+    assert last.headers["connection"] == "close", "it goes through the general server"
+    names = [name for name in last.headers if name != "connection"]
+    assert list(quick.headers) == list(again.headers) == names
+    assert quick.headers["x-request-id"] == "mine"
+    assert quick.json()["choices"] == last.json()["choices"]
+
+
 async def test_two_pipelines_share_a_port_and_are_chosen_by_model() -> None:
     first, fake_first = fake_served(text_script(["one"]), "a", "alias")
     second, fake_second = fake_served(text_script(["two"]), "b")

@@ -1,8 +1,7 @@
 """One request from submit to its end, with stages that do as they should."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from tests.unit.coordinator.scripted import World, ask, chain, end_of, omni, texts
 
 from omnipipe.errors import ErrorKind, RequestError
