@@ -101,9 +101,9 @@ ARG KERNELS=prebuilt
 RUN mkdir /kernels
 RUN test "${STAGE_EXTRA}-${KERNELS}" != stage-prebuilt || command -v g++ > /dev/null \
  || { apt-get update && apt-get install --yes --no-install-recommends g++; }
-COPY runtime/omnipipe/engines/autoregressive/*.cpp runtime/omnipipe/engines/autoregressive/*.h \
-     runtime/omnipipe/engines/autoregressive/kernel_library.py /build/
-RUN test "${STAGE_EXTRA}-${KERNELS}" != stage-prebuilt || /opt/omnipipe/bin/python /build/kernel_library.py /kernels
+COPY runtime/omnipipe/engines/kernels/*.cpp runtime/omnipipe/engines/kernels/*.h \
+     runtime/omnipipe/engines/kernels/library.py /build/
+RUN test "${STAGE_EXTRA}-${KERNELS}" != stage-prebuilt || /opt/omnipipe/bin/python /build/library.py /kernels
 
 FROM torch AS stage
 ARG STAGE_EXTRA=stage

@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from omnipipe.engines.autoregressive.draft import Draft
 from omnipipe.engines.autoregressive.engine import AutoregressiveEngine
-from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.autoregressive.program import End, Generation, Grammar, Progress, Prompt, Sampling, Turn
 from omnipipe.engines.autoregressive.text import TextStream
 from omnipipe.engines.engine import Begin, Emission, Failure, Finished
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.program import Emit, Job
 from omnipipe.spec.plan import EngineKind, EnginePlan
 
@@ -91,7 +91,7 @@ class Served:
         defaults: Mapping[str, Any] = {"max_batch": 32, "kv_bytes": 1 << 30, "prefix_cache": False}
         plan = EnginePlan(kind=EngineKind.AUTOREGRESSIVE, **{**defaults, **options})
         program: Any = _Program(model, tokenizer)
-        kernel = NativeAttention()
+        kernel = NativeKernels()
         self.engine = AutoregressiveEngine(program, plan, kernel=kernel, draft=draft)
         kernel.wait(_BUILD_S)
         self.forward_s = 0.0

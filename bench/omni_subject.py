@@ -21,7 +21,7 @@ from bench.soak_server import Holding
 from PIL import Image
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.weights import resolve
 
 __all__ = ["MODEL", "MOST_FRAMES", "MOST_TOKENS", "Generated", "Reference", "Subject", "Used", "serve"]
@@ -87,7 +87,7 @@ class Subject:
 @contextmanager
 def serve(folder: Path) -> Iterator[Subject]:
     """Events are written of the requests that ask for it. The kernels are built before, where they can be."""
-    kernels = NativeAttention()
+    kernels = NativeKernels()
     kernels.start()
     kernels.wait(_BUILD_S)
     manifest, events = folder / "omni.yaml", folder / "events"

@@ -7,14 +7,14 @@ Sits between the transport and uvicorn's own protocol class, whichever of the tw
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS, envelope
 from omnipipe.gateway.exchange import CONNECTION_KEY, Send
 from omnipipe.gateway.settings import GatewaySettings
 
-__all__ = ["guarded_protocol"]
+__all__ = ["GuardedProtocol", "guarded_protocol"]
 
 _MAX_HEAD_BYTES = 64 << 10
 """Of a request line and its headers together."""
@@ -38,6 +38,136 @@ class _DefaultHeaders:
         return self._lines
 
 
+class GuardedProtocol(asyncio.Protocol):
+    """Goes before one of uvicorn's two classes, see `guarded_protocol`: `super()` is that one."""
+
+    settings: ClassVar[GatewaySettings]
+    plain: ClassVar[bool]
+    """Answers may be written past uvicorn's sender."""
+    defaults: ClassVar[_DefaultHeaders]
+
+    connections: Any
+    cycle: Any
+    flow: Any
+    loop: Any
+    pipeline: Any
+    transport: Any
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _refused = False
+    _on_lost: Callable[[], None] | None = None
+    _lost = False
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, {**app_state, CONNECTION_KEY: self}, _loop)  # type: ignore[call-arg]  # uvicorn's
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > self.settings.max_connections:
+            self._refuse(RequestError(ErrorKind.UNAVAILABLE, "This server has too many connections open."))
+            return
+        self._head_timer = self.loop.call_later(self.settings.header_timeout_s, self._head_is_late)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before:  # nearly always: a head comes in one piece
+            self._have_head()
+        elif before is None or before.response_complete:
+            self._await_rest_of_head(len(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._have_head()
+        super().connection_lost(exc)
+        self._lost = True
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        if self._lost:
+            on_lost()
+            return
+        self._on_lost = on_lost
+        self.flow.resume_reading()  # a large body leaves it paused, and a paused socket does not tell of its end
+
+    def unwatch(self) -> None:
+        self._on_lost = None
+
+    def whole_body(self) -> bytes | None:
+        cycle = self.cycle
+        if cycle.more_body or self.pipeline or self._lost:
+            return None
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        return body
+
+    def write_body(self, data: bytes) -> bool:
+        if self._lost or self.flow.write_paused or self.pipeline:
+            return False
+        if not self.plain or not self.cycle.chunked_encoding:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+    def write_answer(self, send: Send, headers: bytes, body: bytes) -> bool:
+        cycle = self.cycle
+        if send != cycle.send:
+            return False
+        if not self.plain or self._lost or self.flow.write_paused or self.pipeline:
+            return False
+        if cycle.response_started or not cycle.keep_alive:
+            return False
+        before = self.defaults.lines(cycle.default_headers)
+        if before is None:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"HTTP/1.1 200 OK\r\n%b%b\r\n%b" % (before, headers, body))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+    def cut(self) -> None:
+        self.cycle.disconnected = True  # or uvicorn would miss the end of the answer, and say so
+        self.transport.close()  # without the last chunk, which is what the end would be
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(RequestError(ErrorKind.INVALID, msg))
+
+    def _await_rest_of_head(self, nbytes: int) -> None:
+        self._head_bytes += nbytes
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self._refuse(RequestError(ErrorKind.INVALID, "The request's headers are too large."))
+        elif self._head_timer is None and not self._refused:
+            self._head_timer = self.loop.call_later(self.settings.header_timeout_s, self._head_is_late)
+
+    def _have_head(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._head_bytes:
+            self._refuse(RequestError(ErrorKind.CLIENT_TIMEOUT, "The request's headers did not arrive in time."))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answers without an application and hangs up."""
+        self._refused = True
+        self._have_head()
+        status, body = STATUS[error.kind].status, envelope(error)
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (status, _REASONS[status], len(body), body)
+        )
+        self.transport.close()
+
+
 def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
     """A subclass of uvicorn's httptools protocol, or of its h11 protocol where httptools is not installed."""
     base: Any
@@ -49,121 +179,5 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         from uvicorn.protocols.http.h11_impl import H11Protocol as base
 
         plain = False  # h11 keeps its own account of what was sent
-    defaults = _DefaultHeaders()
-
-    class GuardedProtocol(base):  # type: ignore[misc]  # one of two classes, known at run time
-        _head_timer: asyncio.TimerHandle | None = None
-        _head_bytes = 0
-        _refused = False
-        _on_lost: Callable[[], None] | None = None
-        _lost = False
-
-        def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
-            super().__init__(config, server_state, {**app_state, CONNECTION_KEY: self}, _loop)
-
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            if len(self.connections) > settings.max_connections:
-                self._refuse(RequestError(ErrorKind.UNAVAILABLE, "This server has too many connections open."))
-                return
-            self._head_timer = self.loop.call_later(settings.header_timeout_s, self._head_is_late)
-
-        def data_received(self, data: bytes) -> None:
-            if self._refused:
-                return
-            before = self.cycle
-            super().data_received(data)
-            if self.cycle is not before:  # nearly always: a head comes in one piece
-                self._have_head()
-            elif before is None or before.response_complete:
-                self._await_rest_of_head(len(data))
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._have_head()
-            super().connection_lost(exc)
-            self._lost = True
-            if self._on_lost is not None:
-                self._on_lost()
-
-        def watch(self, on_lost: Callable[[], None]) -> None:
-            if self._lost:
-                on_lost()
-                return
-            self._on_lost = on_lost
-            self.flow.resume_reading()  # a large body leaves it paused, and a paused socket does not tell of its end
-
-        def unwatch(self) -> None:
-            self._on_lost = None
-
-        def whole_body(self) -> bytes | None:
-            cycle = self.cycle
-            if cycle.more_body or self.pipeline or self._lost:
-                return None
-            body = bytes(cycle.body)
-            cycle.body = bytearray()
-            return body
-
-        def write_body(self, data: bytes) -> bool:
-            if self._lost or self.flow.write_paused or self.pipeline:
-                return False
-            if not plain or not self.cycle.chunked_encoding:
-                return False
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-            return True
-
-        def write_answer(self, send: Send, headers: bytes, body: bytes) -> bool:
-            cycle = self.cycle
-            if send != cycle.send:
-                return False
-            if not plain or self._lost or self.flow.write_paused or self.pipeline:
-                return False
-            if cycle.response_started or not cycle.keep_alive:
-                return False
-            before = defaults.lines(cycle.default_headers)
-            if before is None:
-                return False
-            cycle.response_started = cycle.response_complete = True
-            self.transport.write(b"HTTP/1.1 200 OK\r\n%b%b\r\n%b" % (before, headers, body))
-            cycle.message_event.set()
-            cycle.on_response()
-            return True
-
-        def cut(self) -> None:
-            self.cycle.disconnected = True  # or uvicorn would miss the end of the answer, and say so
-            self.transport.close()  # without the last chunk, which is what the end would be
-
-        def send_400_response(self, msg: str) -> None:
-            self._refuse(RequestError(ErrorKind.INVALID, msg))
-
-        def _await_rest_of_head(self, nbytes: int) -> None:
-            self._head_bytes += nbytes
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self._refuse(RequestError(ErrorKind.INVALID, "The request's headers are too large."))
-            elif self._head_timer is None and not self._refused:
-                self._head_timer = self.loop.call_later(settings.header_timeout_s, self._head_is_late)
-
-        def _have_head(self) -> None:
-            self._head_bytes = 0
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
-
-        def _head_is_late(self) -> None:
-            self._head_timer = None
-            if self._head_bytes:
-                self._refuse(RequestError(ErrorKind.CLIENT_TIMEOUT, "The request's headers did not arrive in time."))
-            else:
-                self.transport.close()
-
-        def _refuse(self, error: RequestError) -> None:
-            """Answers without an application and hangs up."""
-            self._refused = True
-            self._have_head()
-            status, body = STATUS[error.kind].status, envelope(error)
-            self.transport.write(
-                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-                % (status, _REASONS[status], len(body), body)
-            )
-            self.transport.close()
-
-    return GuardedProtocol
+    bound = {"settings": settings, "plain": plain, "defaults": _DefaultHeaders()}
+    return type("BoundProtocol", (GuardedProtocol, base), bound)

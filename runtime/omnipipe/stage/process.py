@@ -170,7 +170,7 @@ def _engine_for(plan: Plan, stage: PlanStage, program: Any, registry: Registry) 
         case EngineKind.AUTOREGRESSIVE:
             from omnipipe.engines.autoregressive.engine import AutoregressiveEngine  # brings torch
             from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
-            from omnipipe.engines.autoregressive.native import NativeAttention
+            from omnipipe.engines.kernels.native import NativeKernels
 
             metrics = AutoregressiveMetrics(
                 registry, namespace=plan.namespace, pipeline=plan.pipeline, stage=stage.name, revision=plan.revision
@@ -181,7 +181,7 @@ def _engine_for(plan: Plan, stage: PlanStage, program: Any, registry: Registry) 
 
                 draft = load_draft(stage.engine.draft, stage.engine.dtype)
             return AutoregressiveEngine(
-                program, stage.engine, stage=stage.name, metrics=metrics, kernel=NativeAttention(), draft=draft
+                program, stage.engine, stage=stage.name, metrics=metrics, kernel=NativeKernels(), draft=draft
             )
         case _:
             assert_never(stage.engine.kind)

@@ -24,7 +24,6 @@ from omnipipe.engines.autoregressive.kv import KvMemory
 from omnipipe.engines.autoregressive.linears import pack_linears
 from omnipipe.engines.autoregressive.live import Live
 from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
-from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.autoregressive.program import AutoregressiveProgram
 from omnipipe.engines.autoregressive.runner import Runner
 from omnipipe.engines.autoregressive.scheduler import Scheduler, Slice
@@ -33,6 +32,7 @@ from omnipipe.engines.autoregressive.settling import Settling
 from omnipipe.engines.autoregressive.sizing import kv_blocks
 from omnipipe.engines.autoregressive.speculation import Speculation
 from omnipipe.engines.engine import Begin, Drop, EngineLoad, Failure, Feed, Pause, Result, Resume, Work
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.program import Job
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.spec.plan import EnginePlan
@@ -59,7 +59,7 @@ class AutoregressiveEngine:
         *,
         stage: str = "autoregressive",
         metrics: AutoregressiveMetrics | None = None,
-        kernel: NativeAttention | None = None,
+        kernel: NativeKernels | None = None,
         draft: Draft | None = None,
     ) -> None:
         self._stage = stage
@@ -262,7 +262,7 @@ def _runner(
     architecture: Architecture,
     blocks: int,
     options: EnginePlan,
-    kernel: NativeAttention | None,
+    kernel: NativeKernels | None,
     stage: str,
     hidden_layers: Sequence[int] = (),
 ) -> Runner:

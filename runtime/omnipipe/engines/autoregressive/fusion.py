@@ -21,7 +21,7 @@ from omnipipe.engines.autoregressive.attention import STEP
 from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
 from omnipipe.engines.autoregressive.layers import AttentionNumbers, FusedLayer, read_layer
 from omnipipe.engines.autoregressive.linears import pack_linears
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 
 __all__ = ["Fusion"]
 
@@ -81,7 +81,7 @@ class Fusion:
     """`stage` is for logs. Waits for the kernel as long as that is being built."""
 
     def __init__(
-        self, model: PreTrainedModel, architecture: Architecture, kernel: NativeAttention, block_tokens: int, stage: str
+        self, model: PreTrainedModel, architecture: Architecture, kernel: NativeKernels, block_tokens: int, stage: str
     ) -> None:
         self._model = model
         self._architecture = architecture

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from omnipipe.engines.autoregressive.architecture import Architecture
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 
 __all__ = ["KvMemory", "PagedStep", "Place"]
 
@@ -23,7 +23,7 @@ class KvMemory:
         self, architecture: Architecture, blocks: int, block_tokens: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.block_tokens = block_tokens
-        self.native: NativeAttention | None = None
+        self.native: NativeKernels | None = None
         """Where its kernel takes these shapes, and the engine wants it."""
         count = blocks + 1
         self.keys = [

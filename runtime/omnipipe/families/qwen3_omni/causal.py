@@ -19,7 +19,7 @@ from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
     Qwen3OmniMoeSnakeBeta,
 )
 
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 
 __all__ = ["Tape", "replace_layers"]
 
@@ -32,7 +32,7 @@ _WIDEST: Final = 128
 class Tape:
     """The columns that a pass finds, and those that it leaves."""
 
-    def __init__(self, kernels: NativeAttention | None) -> None:
+    def __init__(self, kernels: NativeKernels | None) -> None:
         self._kernels = kernels
         self._size = 0
         self._found: torch.Tensor | None = None

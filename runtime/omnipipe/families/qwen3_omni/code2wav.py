@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3OmniMoeCode2Wav
 
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.loading import Part, load_model
 from omnipipe.engines.program import Emit, Job, Outcome, StageContext
 from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
@@ -44,14 +44,14 @@ class _Voice:
 class Code2Wav:
     """A `BatchProgram`."""
 
-    def __init__(self, context: StageContext, kernels: NativeAttention | None = None) -> None:
+    def __init__(self, context: StageContext, kernels: NativeKernels | None = None) -> None:
         params = context.params
         part = Part("code2wav.", lambda config: config.code2wav_config, Qwen3OmniMoeCode2Wav)
         loaded = load_model(
             resolve(context.source or ""), dtype=params["dtype"], part=part, attention="sdpa"
         )  # fmt: skip
         self._device = loaded.device
-        kernels = NativeAttention() if kernels is None else kernels
+        kernels = NativeKernels() if kernels is None else kernels
         if self._device.type == "cpu":
             kernels.start()
         self._vocoder = Vocoder(loaded.module, kernels)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.families.qwen3_omni.causal import Tape, replace_layers
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Past:
 class Vocoder:
     """`model`: a Qwen3OmniMoeCode2Wav, which is this one's from now on. `kernels`: what convolves, once it can."""
 
-    def __init__(self, model: "PreTrainedModel", kernels: NativeAttention | None = None) -> None:
+    def __init__(self, model: "PreTrainedModel", kernels: NativeKernels | None = None) -> None:
         self._model: Any = model
         config: Any = model.config
         self._window: int = config.sliding_window

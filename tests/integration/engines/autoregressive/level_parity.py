@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from tests.integration.engines.autoregressive.serving import TokenProgram, engine_for, model_of, reference
 
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 
 NEW = 12
 LENGTHS = (1, 17, 40, 63, 5)
@@ -15,7 +15,7 @@ NAMES = ("llama", "gemma2", "gemma3", "qwen3_moe")
 
 
 def main(folder: Path) -> None:
-    kernel = NativeAttention(cache_dir=folder / "none", prebuilt=folder)
+    kernel = NativeKernels(cache_dir=folder / "none", prebuilt=folder)
     kernel.start()
     assert kernel.ready, "it is not the image's own"
     maps = Path("/proc/self/maps").read_text()

@@ -13,11 +13,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from omnipipe.engines.autoregressive.draft import Draft
 from omnipipe.engines.autoregressive.engine import AutoregressiveEngine
 from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
-from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.autoregressive.pace import Pace
 from omnipipe.engines.autoregressive.program import End, Generation, Progress, Prompt, Sampling, TokenLogprobs, Turn
 from omnipipe.engines.autoregressive.sequence import State
 from omnipipe.engines.engine import Begin, Consumed, Drop, Emission, Failure, Finished, Pause, Result, Resume, Work
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.program import Emit, Job, StageContext
 from omnipipe.errors import RequestError
 from omnipipe.spec.plan import EngineKind, EnginePlan
@@ -225,7 +225,7 @@ class Driver:
 @contextmanager
 def engine_for(
     program: TokenProgram,
-    kernel: NativeAttention | None = None,
+    kernel: NativeKernels | None = None,
     draft: Draft | None = None,
     metrics: AutoregressiveMetrics | None = None,
     **options: Any,

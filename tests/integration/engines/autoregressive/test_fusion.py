@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from omnipipe.engines.autoregressive.architecture import examine
 from omnipipe.engines.autoregressive.fusion import Fusion
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
 
@@ -29,7 +29,7 @@ PARTLY = {"exaone4"}
 LINE = "layers run in the kernel"
 
 
-class LateKernel(NativeAttention):
+class LateKernel(NativeKernels):
     """One that is being built until the test says otherwise."""
 
     def __init__(self) -> None:
@@ -50,21 +50,21 @@ class LateKernel(NativeAttention):
 
 
 @pytest.fixture(scope="module")
-def kernel() -> NativeAttention:
+def kernel() -> NativeKernels:
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
-    built = NativeAttention()
+    built = NativeKernels()
     built.start()
     assert built.wait(BUILD_S)
     return built
 
 
-def fusion_of(model: PreTrainedModel, kernel: NativeAttention) -> Fusion:
+def fusion_of(model: PreTrainedModel, kernel: NativeKernels) -> Fusion:
     return Fusion(model, examine(model), kernel, 16, "test")
 
 
 @pytest.mark.parametrize("name", sorted({*CONFIGS, *FURTHER} - {"deepseek_v3"}))
-def test_layers_of_these_architectures_are_known(name: str, kernel: NativeAttention) -> None:
+def test_layers_of_these_architectures_are_known(name: str, kernel: NativeKernels) -> None:
     model = model_of(name)
     fusion = fusion_of(model, kernel)
     assert fusion.finish()
@@ -75,7 +75,7 @@ def test_layers_of_these_architectures_are_known(name: str, kernel: NativeAttent
         assert fusion.fused == (layers if name in FUSED else 0)
 
 
-def test_a_layer_that_says_something_else_stays(kernel: NativeAttention, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_layer_that_says_something_else_stays(kernel: NativeKernels, caplog: pytest.LogCaptureFixture) -> None:
     model = model_of("llama")
     whole: Any = model
     odd = whole.model.layers[1]
@@ -91,7 +91,7 @@ def test_a_layer_that_says_something_else_stays(kernel: NativeAttention, caplog:
         assert answer.tokens == expected
 
 
-def test_layers_change_while_requests_run(kernel: NativeAttention, caplog: pytest.LogCaptureFixture) -> None:
+def test_layers_change_while_requests_run(kernel: NativeKernels, caplog: pytest.LogCaptureFixture) -> None:
     model, prompts = model_of("qwen3"), [list(range(3, 40)), [9, 8, 7], list(range(100, 118))]
     expected = [reference(model, prompt, 24) for prompt in prompts]
     late = LateKernel()
@@ -125,7 +125,7 @@ def test_without_a_kernel_everything_goes_on(caplog: pytest.LogCaptureFixture) -
         assert LINE not in caplog.text
 
 
-def test_it_can_be_turned_off(kernel: NativeAttention, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_can_be_turned_off(kernel: NativeKernels, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with engine_for(TokenProgram(model_of("qwen3")), kernel, fused_layers=False):
         assert LINE not in caplog.text
@@ -136,7 +136,7 @@ def test_it_can_be_turned_off(kernel: NativeAttention, caplog: pytest.LogCapture
 @pytest.mark.parametrize("columns", [1, 31, 32, 100])
 @pytest.mark.parametrize("depth", [16, 48, 80])
 @pytest.mark.parametrize("rows", [*range(1, 27), 40, 200])
-def test_products_of_all_shapes(rows: int, depth: int, columns: int, kernel: NativeAttention) -> None:
+def test_products_of_all_shapes(rows: int, depth: int, columns: int, kernel: NativeKernels) -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(columns, depth, generator=generator)
     x, bias = torch.randn(rows, depth, generator=generator), torch.randn(columns, generator=generator)
@@ -147,7 +147,7 @@ def test_products_of_all_shapes(rows: int, depth: int, columns: int, kernel: Nat
 
 
 @pytest.mark.parametrize("columns", [1, 15, 16, 33, 1024, 5000])
-def test_the_largest_of_a_row(columns: int, kernel: NativeAttention) -> None:
+def test_the_largest_of_a_row(columns: int, kernel: NativeKernels) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, columns, generator=generator).round(decimals=1)  # ties: the first counts
     x[1] = float("-inf")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omnipipe.engines.autoregressive.kernel_library import BuildError, Level, build, cpu_flags, levels
+from omnipipe.engines.kernels.library import BuildError, Level, build, cpu_flags, levels
 
 ROOT = Path(__file__).parents[4]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnipipe" / "kernels"
@@ -47,10 +47,10 @@ def test_what_does_not_load_is_passed_over(tmp_path: Path) -> None:
 PASSED_OVER = """
 import logging, sys
 from pathlib import Path
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 logging.basicConfig(level=logging.INFO)
 folder = Path(sys.argv[1])
-kernel = NativeAttention(cache_dir=folder / "cache", prebuilt=folder)
+kernel = NativeKernels(cache_dir=folder / "cache", prebuilt=folder)
 kernel.start()
 assert not kernel.ready
 """

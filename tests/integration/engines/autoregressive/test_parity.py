@@ -27,8 +27,8 @@ from tests.integration.engines.autoregressive.serving import (
 )
 from transformers import PreTrainedModel
 
-from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.autoregressive.program import Generation, Prompt, Sampling
+from omnipipe.engines.kernels.native import NativeKernels
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
 
@@ -42,7 +42,7 @@ Case = tuple[str, PreTrainedModel, list[list[int]], list[list[int]]]
 
 @dataclass(frozen=True)
 class How:
-    kernel: NativeAttention | None
+    kernel: NativeKernels | None
     fused: bool
     drafts: bool
 
@@ -60,7 +60,7 @@ def how(request: pytest.FixtureRequest) -> How:
         return How(None, fused, drafts)
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
-    built = NativeAttention()
+    built = NativeKernels()
     built.start()
     assert built.wait(BUILD_S)
     return How(built, fused, drafts)

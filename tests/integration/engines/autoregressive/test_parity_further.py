@@ -17,7 +17,7 @@ from tests.integration.engines.autoregressive.serving import (
 )
 from tests.integration.engines.autoregressive.test_parity import BUILD_S, LENGTHS, NEW, How, agree
 
-from omnipipe.engines.autoregressive.native import NativeAttention
+from omnipipe.engines.kernels.native import NativeKernels
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
 
@@ -31,7 +31,7 @@ def how(request: pytest.FixtureRequest) -> How:
         return How(None, fused, drafts=False)
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
-    built = NativeAttention()
+    built = NativeKernels()
     built.start()
     assert built.wait(BUILD_S)
     return How(built, fused, drafts=False)

@@ -24,8 +24,8 @@ from tests.integration.engines.autoregressive.serving import (
 from tests.integration.engines.autoregressive.test_parity import BUILD_S
 from transformers import PreTrainedModel
 
-from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.autoregressive.program import Generation, Prompt, Sampling
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.errors import ErrorKind
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
@@ -38,13 +38,13 @@ CLOSE: Any = {"atol": 1e-3, "rtol": 1e-3}
 
 
 @pytest.fixture(scope="module", params=["torch", "native"])
-def kernel(request: pytest.FixtureRequest) -> Iterator[NativeAttention | None]:
+def kernel(request: pytest.FixtureRequest) -> Iterator[NativeKernels | None]:
     if request.param == "torch":
         yield None
         return
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
-    built = NativeAttention()
+    built = NativeKernels()
     built.start()
     assert built.wait(BUILD_S)
     yield built
@@ -87,7 +87,7 @@ def asked(driver: Driver, rid: str, prompt: Sequence[int], count: int = 4, top: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_chunks_beside_others(name: str, kernel: NativeAttention | None, prompts: list[list[int]]) -> None:
+def test_in_chunks_beside_others(name: str, kernel: NativeKernels | None, prompts: list[list[int]]) -> None:
     """Chunks of prompts whose logits are asked for, of others, and tokens, in one step."""
     model = model_of(name)
     with engine_for(TokenProgram(model), kernel, step_tokens=23) as driver:

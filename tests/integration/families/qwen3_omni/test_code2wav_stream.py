@@ -16,9 +16,9 @@ from tests.integration.families.qwen3_omni.stages import context_of
 from tests.integration.families.qwen3_omni.tiny_model import CODEBOOK, GROUPS
 from transformers import Qwen3OmniMoeForConditionalGeneration
 
-from omnipipe.engines.autoregressive.native import NativeAttention
 from omnipipe.engines.batch import BatchEngine
 from omnipipe.engines.engine import Begin, Consumed, Emission, Failure, Feed, Finished, Pause, Resume
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.families.qwen3_omni.code2wav import Code2Wav
 from omnipipe.families.qwen3_omni.tensors import from_torch
 from omnipipe.spec.plan import EnginePlan
@@ -31,7 +31,7 @@ BUILD_S = 240.0
 Wave = npt.NDArray[Any]
 
 
-class NoKernels(NativeAttention):
+class NoKernels(NativeKernels):
     """As where there is no compiler."""
 
     def start(self) -> None:
@@ -39,20 +39,20 @@ class NoKernels(NativeAttention):
 
 
 @pytest.fixture(scope="module", params=["torch", "native"])
-def kernels(request: pytest.FixtureRequest) -> NativeAttention:
+def kernels(request: pytest.FixtureRequest) -> NativeKernels:
     """Everything here holds with plain torch operations and with the kernel."""
     if request.param == "torch":
         return NoKernels()
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
-    built = NativeAttention()
+    built = NativeKernels()
     built.start()
     assert built.wait(BUILD_S)
     return built
 
 
 @pytest.fixture(scope="module")
-def program(omni_folder: Path, kernels: NativeAttention) -> Code2Wav:
+def program(omni_folder: Path, kernels: NativeKernels) -> Code2Wav:
     return Code2Wav(context_of(omni_folder, "code2wav"), kernels)
 
 
@@ -224,7 +224,7 @@ def test_the_kernel_takes_over_in_the_middle_of_a_waveform(omni_folder: Path, wa
     codes, whole = waves
     kernels = NoKernels()
     program = Code2Wav(context_of(omni_folder, "code2wav"), kernels)
-    built = NativeAttention()
+    built = NativeKernels()
     built.start()
     if not built.wait(BUILD_S):
         pytest.skip("no g++ on this machine")

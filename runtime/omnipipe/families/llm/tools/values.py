@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 
 from omnipipe.families.llm.asked import Tool, invalid
 
-__all__ = ["Kind", "kind_of", "kinds_of", "properties_of", "spelt", "written"]
+__all__ = ["Kind", "kind_of", "kinds_of", "properties_of", "refused", "resolved", "spelt", "written"]
 
 _WORDS: Final = {"True": "true", "False": "false", "None": "null"}
 """Some models write Python."""

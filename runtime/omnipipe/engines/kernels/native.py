@@ -5,6 +5,7 @@ Until they are there (the compiler takes some ten seconds), and where there is n
 in plain torch operations; the memory layout is one, so that it changes over between two steps.
 """
 
+import fcntl
 import logging
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import torch
 
-from omnipipe.engines.autoregressive.kernel_library import (
+from omnipipe.engines.kernels.library import (
     COMPILER,
     PREBUILT,
     BuildError,
@@ -24,7 +25,7 @@ from omnipipe.engines.autoregressive.kernel_library import (
     native_name,
 )
 
-__all__ = ["NativeAttention"]
+__all__ = ["NativeKernels"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ SLOTS: Final = 16
 """Positions in a block, in the kernel."""
 
 
-class NativeAttention:
+class NativeKernels:
     """`ready` once the kernels can be called. `start` loads them, or builds them in a thread that nobody waits for.
     `cache_dir`: for what is built here. `prebuilt`: what an image has."""
 
@@ -78,9 +79,14 @@ class NativeAttention:
         return self.ready
 
     def _build(self, library: Path) -> None:
+        """One process of a machine builds; those that start beside it wait for what it makes."""
         try:
-            build(library, "native")
-        except BuildError as error:
+            library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with library.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, or this process ends
+                if not library.exists():
+                    build(library, "native")
+        except (BuildError, OSError) as error:
             _log.warning("the kernels for the CPU could not be built, plain torch operations do: %s", error)
             return
         self._load(library)

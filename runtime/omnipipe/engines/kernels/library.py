@@ -1,7 +1,7 @@
 """The C++ sources beside this file as one shared library: its name, how it is built, and which of several built
 beforehand this processor runs.
 
-`python kernel_library.py FOLDER` builds one for each level of this architecture. An image ships these: a node need not
+`python library.py FOLDER` builds one for each level of this architecture. An image ships these: a node need not
 have a compiler, nor the processor of the machine that built the image. Must not import anything of ours: the Dockerfile
 runs it as a file with nothing but the sources beside it, so that no other change builds them anew.
 """

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from omnipipe.engines.autoregressive import kernel_library
-from omnipipe.engines.autoregressive.kernel_library import cpu_flags, find_prebuilt, levels, native_name
+from omnipipe.engines.kernels import library
+from omnipipe.engines.kernels.library import cpu_flags, find_prebuilt, levels, native_name
 
 V4, V3 = levels("x86_64")
 OLD = frozenset({"sse4_2", "avx"})
@@ -67,7 +67,7 @@ def test_one_made_for_another_torch_is_not_found(image: Path, monkeypatch: pytes
 def test_one_made_of_other_sources_is_not_found(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     header = tmp_path / "changed.h"
     header.write_text("// another line\n")
-    monkeypatch.setattr(kernel_library, "HEADERS", [*kernel_library.HEADERS, header])
+    monkeypatch.setattr(library, "HEADERS", [*library.HEADERS, header])
     assert find_prebuilt(V4.needs, image, "x86_64") is None
 
 
