@@ -34,9 +34,9 @@ _LIMIT_S: Final = 120.0
 """For one request, and for what is left to end."""
 _BUSY: Final = ("stage_running", "stage_queued", "stage_orphans", "coordinator_in_flight", "coordinator_queued")
 _WARM_S: Final = 30.0
-_GROWTH_BYTES: Final = 128 << 20
-"""Of one process after the warm-up. The talker needs that much: oneDNN keeps what it has compiled for each size of a
-step, half a megabyte a size, 1,024 of them, and meets new ones for minutes. A leak of 10 kB a request is more."""
+_GROWTH_BYTES: Final = 64 << 20
+"""Of one process after the warm-up: oneDNN keeps what it has compiled for each size of a step, half a megabyte a size,
+and the encoders meet new ones for minutes (20 MiB in two of them). A leak of 20 kB a request is more."""
 _GROWN: Final = 4
 """Descriptors or threads."""
 

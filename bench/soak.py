@@ -38,8 +38,8 @@ UNSAVED_SHARE = 0.05
 
 STAGE_GROWTH_BYTES = 12 * _MIB
 GATEWAY_GROWTH_BYTES = 16 * _MIB
-"""After the warm-up: what the allocator keeps of the moment when a killed stage made most of 64 answers wait at once, 2
-to 14 MiB whether 2,000 requests follow or 12,000. In the long run a leak of two kilobytes a request is more than that."""
+"""After the warm-up: what the allocator keeps of the moment when most was held at once, 2 to 14 MiB whether 2,000
+requests follow or 12,000. In the long run a leak of two kilobytes a request is more than that."""
 
 
 @dataclass(frozen=True)
