@@ -1,5 +1,6 @@
 """The port of a syntax for tool calls, and what its parser finds."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -76,7 +77,8 @@ class Dialect(Protocol):
         """`tools`: the functions that there are."""
 
     def call_id(self, name: str, index: int) -> str:
-        """Of the answer's call number `index`."""
+        """Of the answer's call number `index`. As OpenAI's, where the model has no form of its own."""
+        return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         """Grammar rules of which `calls` is one call, or with `parallel` several, and `opened` the same behind

@@ -1,7 +1,6 @@
 """`<tool_call>name` and `<arg_key>key</arg_key><arg_value>value</arg_value>` for each argument, as GLM-4.5 and its
 successors write it."""
 
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -34,9 +33,6 @@ class Glm4(Dialect):
 
     def parser(self, tools: Sequence[Tool]) -> TaggedParser:
         return TaggedParser(_TAGS, tools)
-
-    def call_id(self, name: str, index: int) -> str:
-        return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         return tagged_rules(_TAGS, tools, parallel=parallel, literal=literal, line="")

@@ -9,7 +9,6 @@ is told as reasoning. The last mark is a stop token and may not be seen.
 """
 
 import re
-import secrets
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
@@ -41,9 +40,6 @@ class Harmony(Dialect):
 
     def parser(self, tools: Sequence[Tool]) -> "HarmonyParser":
         return HarmonyParser()
-
-    def call_id(self, name: str, index: int) -> str:
-        return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         """It calls one function at a time."""

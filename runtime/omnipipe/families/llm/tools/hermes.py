@@ -1,7 +1,6 @@
 """`<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, as Hermes and Qwen models write it."""
 
 import json
-import secrets
 from collections.abc import Sequence
 
 from omnipipe.families.llm.asked import Tool
@@ -22,9 +21,6 @@ class Hermes(Dialect):
 
     def parser(self, tools: Sequence[Tool]) -> "HermesParser":
         return HermesParser()
-
-    def call_id(self, name: str, index: int) -> str:
-        return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         bodies = []

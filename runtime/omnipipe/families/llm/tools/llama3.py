@@ -2,7 +2,6 @@
 Several are parted by `;`."""
 
 import json
-import secrets
 from collections.abc import Sequence
 
 from omnipipe.families.llm.asked import Tool
@@ -22,9 +21,6 @@ class Llama3(Dialect):
 
     def parser(self, tools: Sequence[Tool]) -> "Llama3Parser":
         return Llama3Parser(frozenset(tool.function.name for tool in tools))
-
-    def call_id(self, name: str, index: int) -> str:
-        return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         bodies = []

@@ -1,6 +1,5 @@
 """`<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, as Qwen3-Coder writes it."""
 
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -31,9 +30,6 @@ class Qwen3Coder(Dialect):
 
     def parser(self, tools: Sequence[Tool]) -> TaggedParser:
         return TaggedParser(_TAGS, tools)
-
-    def call_id(self, name: str, index: int) -> str:
-        return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         return tagged_rules(_TAGS, tools, parallel=parallel, literal=literal, line="\n")

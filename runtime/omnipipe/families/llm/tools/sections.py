@@ -7,7 +7,6 @@ the name and JSON in a fence behind the mark.
 """
 
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -57,9 +56,6 @@ class DeepSeek(Dialect):
 
     def parser(self, tools: Sequence[Tool]) -> "SectionParser":
         return SectionParser(_DEEPSEEK)
-
-    def call_id(self, name: str, index: int) -> str:
-        return f"call_{secrets.token_hex(12)}"
 
     def rules(self, tools: Sequence[Tool], *, parallel: bool, literal: Literal) -> str:
         def head(name: str) -> str:
