@@ -9,6 +9,7 @@ import pytest
 import yaml
 from tests.cluster.daemon import Daemon, DaemonError, eventually
 from tests.cluster.namespace import Namespace, pipeline
+from tests.processes import gone
 
 SLEEPER = """
 import sys, time
@@ -49,4 +50,4 @@ def test_a_daemon_ends_with_tests_that_are_killed(tmp_path: Path) -> None:
         eventually(lambda: sleeper.name() == "sleep", "setpriv has become the program")
         tests.kill()
 
-    eventually(lambda: not sleeper.is_running() or sleeper.status() == psutil.STATUS_ZOMBIE, "it has gone")
+    eventually(lambda: gone(sleeper), "it has gone")

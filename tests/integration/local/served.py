@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 import psutil
 from openai import OpenAI
+from tests.processes import cmdline, gone
 
 __all__ = ["ECHO", "Served", "all_gone", "eventually", "run_folders"]
 
@@ -121,7 +122,7 @@ class Served:
 
         def look() -> psutil.Process | None:
             for child in self.children():
-                line = _cmdline(child)
+                line = cmdline(child)
                 if all(word in line for word in words):
                     return child
             return None
@@ -147,11 +148,4 @@ def run_folders() -> list[Path]:
 
 
 def all_gone(processes: Sequence[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
-
-
-def _cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    return all(map(gone, processes))

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.integration.local.served import Served, all_gone, eventually, run_folders
+from tests.processes import gone
 
 
 def test_spawned_stages_serve_end_and_leave_nothing(tmp_path: Path, manifest: Path) -> None:
@@ -54,7 +55,7 @@ def nursery(served: Served) -> psutil.Process:
 
 def test_stages_outlive_their_nursery_and_get_another(served: Served, nursery: psutil.Process) -> None:
     nursery.kill()
-    eventually(lambda: not nursery.is_running() or nursery.status() == psutil.STATUS_ZOMBIE, "the nursery's end")
+    eventually(lambda: gone(nursery), "the nursery's end")
     assert served.ask("still here") == "still here"
     served.child("--stage", "pitch").kill()
     served.wait_for("  pitch-0 ready in ", times=2)

@@ -7,6 +7,7 @@ import psutil
 import pytest
 from openai import NotFoundError
 from tests.integration.local.served import ECHO, Served, all_gone, eventually
+from tests.processes import cmdline, gone
 
 
 @pytest.fixture
@@ -19,18 +20,18 @@ def two(tmp_path: Path) -> Path:
 def stages(served: Served, pipeline: str) -> list[psutil.Process]:
     """By the plan that they were given: the first is of `echo`."""
     plan = f"plan-{['echo', 'other'].index(pipeline)}.json"
-    return [child for child in served.children() if "stage" in child.cmdline() and plan in " ".join(child.cmdline())]
+    return [child for child in served.children() if "stage" in (line := cmdline(child)) and plan in " ".join(line)]
 
 
 def test_the_stages_of_a_deleted_model_end(two: Path, tmp_path: Path) -> None:
     with Served(tmp_path, two, "--port", "0") as served:
         base = served.url.removesuffix("/v1")
         assert served.ask("before", model="other") == "before"
-        gone, left = stages(served, "other"), stages(served, "echo")
-        assert len(gone) == len(left) == 5
+        deleted, left = stages(served, "other"), stages(served, "echo")
+        assert len(deleted) == len(left) == 5
         assert httpx.delete(f"{base}/v1/models/other", timeout=30).json()["deleted"] is True
-        eventually(lambda: all_gone(gone), "the end of the stages")
-        assert all(process.is_running() for process in left)
+        eventually(lambda: all_gone(deleted), "the end of the stages")
+        assert not any(map(gone, left))
         assert served.ask("after") == "after"
         assert "killing" not in served.out
         assert "crashed" not in served.out
