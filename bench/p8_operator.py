@@ -30,8 +30,8 @@ from bench.p8_recorded import Write, record
 from bench.row import Row
 from tests.cluster.audit import Audit
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.daemon import free_port
 from tests.cluster.programs import Programs, find_programs
+from tests.ports import free_port
 
 from omnipipe_operator.cluster.kinds import Kind
 from omnipipe_operator.observed import Object

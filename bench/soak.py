@@ -26,7 +26,7 @@ from bench.soak_server import MODEL, Holding, Subject, serve, wait_until
 
 __all__ = ["Report", "Settings", "rows", "soak"]
 
-_SETTLE_S = 30.0
+_SETTLE_S = 60.0
 _ROUTE = 'route="/v1/chat/completions"'
 _MIB = 1 << 20
 
@@ -47,6 +47,8 @@ class Settings:
     requests: int = 10_000
     concurrency: int = 64
     kill_every_s: float = 3.0
+    kill_apart: int = 0
+    """So many requests have ended since the last process was killed: as much harm on a slow machine as on any."""
     seed: int = 0
     calm: int = 400
     """Requests before and after, of all stages and with nothing going wrong: every replica then knows every other, and
@@ -125,6 +127,7 @@ async def _work(client: httpx.AsyncClient, cases: Iterator[Case], report: Report
 async def _kill(subject: Subject, settings: Settings, stop: asyncio.Event, report: Report) -> None:
     """`kill -9` for a random stage process, every so often."""
     dice = random.Random(settings.seed)
+    killed_at = report.requests
     while True:
         try:
             async with asyncio.timeout(settings.kill_every_s):
@@ -132,11 +135,12 @@ async def _kill(subject: Subject, settings: Settings, stop: asyncio.Event, repor
             return
         except TimeoutError:
             stages = subject.stages()
-            if stages:
+            if stages and report.requests - killed_at >= settings.kill_apart:
                 name = dice.choice(sorted(stages))
                 try:
                     stages[name].kill()
                     report.kills += 1
+                    killed_at = report.requests
                 except psutil.NoSuchProcess:
                     continue  # it had crashed on its own
 

@@ -29,10 +29,10 @@ spec:
     - {{name: pitch, replicas: 2}}
     - {{name: compose, replicas: 2}}
     - {{name: synth, replicas: 2}}
-  gateway: {{requestTimeoutSeconds: 30}}
+  gateway: {{requestTimeoutSeconds: 60}}
 """
-_START_S = 30.0
-_STOP_S = 40.0
+_START_S = 120.0
+_STOP_S = 60.0
 T = TypeVar("T")
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
@@ -68,7 +68,13 @@ class Subject:
         return found
 
     def gateway(self) -> psutil.Process:
-        return next(p for p in psutil.Process(self.process.pid).children() if "gateway" in p.cmdline())
+        for child in psutil.Process(self.process.pid).children():
+            try:
+                if "gateway" in child.cmdline():
+                    return child
+            except psutil.Error:
+                continue  # a stage that has just ended
+        raise LookupError("there is no gateway")
 
     def holding(self) -> dict[str, Holding]:
         processes = {"gateway": self.gateway(), "supervisor": psutil.Process(self.process.pid), **self.stages()}
@@ -77,7 +83,7 @@ class Subject:
     def metrics(self) -> dict[str, list[tuple[str, float]]]:
         """Name -> (labels, value) of each series."""
         found: dict[str, list[tuple[str, float]]] = {}
-        with urlopen(self.url.removesuffix("/v1") + "/metrics", timeout=10) as response:
+        with urlopen(self.url.removesuffix("/v1") + "/metrics", timeout=60) as response:
             for line in response.read().decode().splitlines():
                 match = _SAMPLE.match(line)
                 if match:

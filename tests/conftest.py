@@ -15,7 +15,9 @@ pytest_plugins = ("tests.leak_check",)
 UNIT_CPU_S = 2.0
 """What a unit test may compute. In processor time: a busy machine says nothing about a test."""
 UNIT_HANG_S = 30.0
-"""A unit test that is still there hangs. The other layers have the default of pyproject."""
+"""A unit test that is still there hangs."""
+HANG_S = 400.0
+"""So does any other: most take seconds, where nobody else uses the machine."""
 
 _BUDGETED = pytest.StashKey[bool]()
 """Held to UNIT_CPU_S: a unit test without a `timeout` mark of its own."""
@@ -23,11 +25,13 @@ _BUDGETED = pytest.StashKey[bool]()
 _in_unit_test = False
 
 
+@pytest.hookimpl(trylast=True)  # after the folders that set another limit
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _is_unit(item) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(UNIT_HANG_S))
-            item.stash[_BUDGETED] = True
+        if item.get_closest_marker("timeout") is not None:
+            continue
+        item.add_marker(pytest.mark.timeout(UNIT_HANG_S if _is_unit(item) else HANG_S))
+        item.stash[_BUDGETED] = _is_unit(item)
 
 
 def pytest_configure() -> None:

@@ -35,7 +35,7 @@ __all__ = ["LongLived"]
 
 LongLived = Callable[[str], AbstractContextManager[None]]
 
-GRACE_S = float(os.environ.get("OMNIPIPE_LEAK_GRACE_S", "3"))
+GRACE_S = float(os.environ.get("OMNIPIPE_LEAK_GRACE_S", "20"))
 """What is about to end by itself (a thread past its last line, a child past its lifeline) gets this long."""
 
 _POLL_S = 0.02

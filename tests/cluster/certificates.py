@@ -49,6 +49,6 @@ def _out(certificate: Path) -> tuple[str | Path, ...]:
 
 
 def _openssl(*args: str | Path) -> None:
-    done = subprocess.run(["openssl", *args], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["openssl", *args], capture_output=True, text=True, timeout=100, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"openssl {args[0]}: {done.stderr.strip()}")

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Self
 
 from tests.cluster.certificates import Certificates, make_certificates
-from tests.cluster.daemon import Daemon, eventually, free_port
+from tests.cluster.daemon import Daemon, eventually
 from tests.cluster.programs import Programs
+from tests.ports import free_port
 
 __all__ = ["ControlPlane"]
 
 _LOCAL = "127.0.0.1"
-_REQUEST_S = 10.0
+_REQUEST_S = 30.0
 
 
 class ControlPlane:
@@ -88,7 +89,7 @@ class ControlPlane:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
             env={"HOME": str(self.folder), "PATH": "/usr/bin:/bin"},
         )

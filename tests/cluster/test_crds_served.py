@@ -154,7 +154,7 @@ def test_the_status_is_written_apart_from_the_spec(namespace: Namespace) -> None
     stored = namespace.get("omni/assistant")
     assert stored["status"] == STATUS
     assert stored["metadata"]["generation"] == 2
-    namespace.kubectl("wait", "--for=jsonpath={.status.readyStages}=4/5", "omni/assistant", "--timeout=10s")
+    namespace.kubectl("wait", "--for=jsonpath={.status.readyStages}=4/5", "omni/assistant", "--timeout=100s")
     read_object(stored, find_family, family_names())
 
 

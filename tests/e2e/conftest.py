@@ -13,7 +13,7 @@ from tests.e2e.namespace import Namespace
 from tests.e2e.pipelines import Pipelines
 from tests.e2e.release import installed
 
-E2E_HANG_S = 600.0
+E2E_HANG_S = 900.0
 """For one test with what its fixtures build the first time (images: minutes)."""
 
 

@@ -12,7 +12,7 @@ from tests.e2e.cluster import Cluster
 
 __all__ = ["port_forward"]
 
-_ANSWERS_S = 60.0
+_ANSWERS_S = 120.0
 """Until a pod behind the Service runs and listens: kubectl waits for neither, and ends with the first connection that
 the pod refuses."""
 _POLL_S = 0.5

@@ -64,7 +64,7 @@ class Namespace:
 
     def says_ready(self, url: str) -> bool:
         try:
-            return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+            return httpx.get(f"{url}/readyz", timeout=10).status_code == 200
         except httpx.HTTPError:
             return False
 

@@ -15,7 +15,7 @@ RELEASE = "omnipipe"
 CHART = Path(__file__).parents[2] / "charts" / "omnipipe"
 MONITORING = Path(__file__).parents[1] / "cluster" / "chart" / "kinds.yaml"
 """Kinds of the Prometheus operator, among others, without anybody who looks after them."""
-_HELM_S = 180.0
+_HELM_S = 360.0
 
 
 def helm(cluster: Cluster, *args: str | Path) -> str:
@@ -42,7 +42,7 @@ def install(cluster: Cluster, images: Images, chart: Path = CHART) -> None:
         registry, _, repository = name.rpartition("/")
         told += [f"--set=images.{target}.{key}={value}" for key, value in
                  (("registry", registry), ("repository", repository), ("tag", tag))]  # fmt: skip
-    helm(cluster, "upgrade", "--install", RELEASE, chart, "--create-namespace", "--wait", "--timeout=90s", *told)
+    helm(cluster, "upgrade", "--install", RELEASE, chart, "--create-namespace", "--wait", "--timeout=240s", *told)
 
 
 @contextmanager

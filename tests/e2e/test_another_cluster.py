@@ -43,7 +43,7 @@ def make_cluster(kubeconfig: Path | str) -> subprocess.CompletedProcess[str]:
     """`make cluster`."""
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     words = [sys.executable, "-m", "scripts.cluster", "up"]
-    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_make_cluster_uses_the_one_that_is_given(visitor: Cluster) -> None:

@@ -6,9 +6,9 @@ from tests.e2e.load import Load
 from tests.e2e.namespace import Object, eventually
 from tests.e2e.pipelines import READY_S, Pipelines, manifest
 
-SETTLED_S = 150.0
+SETTLED_S = 240.0
 """A change under load, with the old pods' streams finished and the pods gone."""
-TRAFFIC_S = 10.0
+TRAFFIC_S = 60.0
 
 
 def test_scaling_up_and_down(pipelines: Pipelines) -> None:

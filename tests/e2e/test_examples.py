@@ -15,7 +15,7 @@ EXAMPLES = [
     for file in sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
     if yaml.safe_load(file.read_text())["spec"]["model"]["family"] == "echo"  # the others want torch, or a model hub
 ]
-GONE_S = 60.0
+GONE_S = 120.0
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -37,7 +37,7 @@ def test_an_example_answers_and_goes(file: Path, pipelines: Pipelines) -> None:
 
 
 def test_the_charts_own_test_passes(operator: None, cluster: Cluster) -> None:
-    said = helm(cluster, "test", RELEASE, "--timeout=150s")
+    said = helm(cluster, "test", RELEASE, "--timeout=240s")
 
     assert "Phase:          Succeeded" in said
 

@@ -18,7 +18,7 @@ from tests.e2e.release import NAMESPACE, RELEASE
 
 ENOUGH = 8
 """Rounds of traffic: each kind of request has been seen in more than one scrape."""
-ANSWERED_S = 60.0
+ANSWERED_S = 120.0
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from tests.e2e.namespace import eventually
 from tests.e2e.pipelines import Pipelines, ask, manifest
 
-TRY_S = 3
-ENFORCED_S = 20.0
+TRY_S = 10
+ENFORCED_S = 90.0
 
 
 def test_only_the_gateway_and_upstream_stages_reach_a_stage(pipelines: Pipelines) -> None:

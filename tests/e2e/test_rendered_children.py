@@ -13,7 +13,7 @@ from omnipipe_operator.children import Owner, cohort_objects, make_cohort, new_c
 from omnipipe_operator.settings import OperatorSettings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "echo-replicas.yaml"
-READY_S = 60.0
+READY_S = 240.0
 
 
 def test_a_rendered_cohort_answers_through_its_service(namespace: Namespace, images: Images) -> None:

@@ -4,7 +4,7 @@ import pytest
 from tests.e2e.namespace import Object, eventually
 from tests.e2e.pipelines import READY_S, Pipelines, ask, manifest
 
-NAMED_S = 10.0
+NAMED_S = 60.0
 """From the word of the kubelet or the scheduler to the status."""
 
 CHANGED = {"delay_ms": 5}

@@ -58,7 +58,7 @@ def test_an_upgrade_is_noticed_by_no_client(
             load.goes_on(8)
             after = uids(pipelines, name)
         finally:
-            helm(cluster, "rollback", RELEASE, "--wait", "--timeout=90s")
+            helm(cluster, "rollback", RELEASE, "--wait", "--timeout=240s")
         assert operator_image(cluster) == images.operator
         assert "New" not in columns(pipelines)
         repaired(pipelines, name)

@@ -61,7 +61,7 @@ def test_a_change_is_refused_and_what_stood_stands(pipelines: Pipelines) -> None
 def validate(file: Path) -> list[str]:
     """Its findings, without the file and the line, which an API server does not know."""
     command: list[str | Path] = [sys.executable, "-m", "omnipipe", "validate", file]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(f"{file}:")]
     assert done.returncode == 1 and lines, done.stdout + done.stderr
     return [line.partition(": ")[2] for line in lines]

@@ -29,11 +29,12 @@ class ExitCode(IntEnum):
 class Fault(OmnipipeError):
     """Ends one request. The message is shown to the client: no internals."""
 
-    def __init__(self, kind: ErrorKind, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, kind: ErrorKind, message: str, *, retryable: bool = False, code: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.retryable = retryable
+        self.code = code
 
 
 class Nonsense(OmnipipeError):
@@ -54,5 +55,5 @@ def internal(stage: str) -> Fault:
 
 
 def lost(stage: str) -> Fault:
-    """A replica of `stage` that the request needed is gone."""
-    return Fault(ErrorKind.UNAVAILABLE, f"stage '{stage}' was lost", retryable=True)
+    """A replica of `stage` that the request needed is gone. The code is the gateway's own, whoever notices first."""
+    return Fault(ErrorKind.UNAVAILABLE, f"stage '{stage}' was lost", retryable=True, code="replica_lost")

@@ -46,7 +46,7 @@ class Helm:
             input=yaml.safe_dump(values) if values is not None else None,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
             env=self._env,
         )

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.cluster.daemon import Daemon, free_port
+from tests.cluster.daemon import Daemon
 from tests.cluster.programs import find_tool
+from tests.ports import free_port
 
 __all__ = ["Prometheus", "find_prometheus"]
 
@@ -80,7 +81,7 @@ class Prometheus:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=30) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -89,7 +90,7 @@ class Prometheus:
         """Raises ValueError with Prometheus's own words."""
         try:
             with urllib.request.urlopen(
-                f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=10
+                f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=30
             ) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:

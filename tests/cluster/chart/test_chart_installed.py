@@ -49,7 +49,7 @@ def test_it_installs_into_a_restricted_namespace_and_says_how_to_go_on(
 ) -> None:
     notes = install(live, system, release)
 
-    system.kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s")
+    system.kubectl("wait", "--for=condition=Established", CRD, "--timeout=100s")
     assert "kubectl" in notes
     assert "curl -N http://localhost:8000/v1/chat/completions" in notes
     eventually(
@@ -97,7 +97,7 @@ def test_an_upgrade_brings_new_kinds_and_leaves_pipelines_and_certificates(
     live("package", CHART, f"--destination={tmp_path}")
     (package,) = tmp_path.glob("omnipipe-*.tgz")
     install(live, system, release, package, {"webhook": {"enabled": True}})
-    system.kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s")
+    system.kubectl("wait", "--for=condition=Established", CRD, "--timeout=100s")
     system.apply(pipeline())
     before, authority = system.get(PIPELINE), webhook_of(system, release)
     assert "New" not in columns_of(system)
@@ -117,7 +117,7 @@ def test_pipelines_outlive_the_release_and_the_next_one_takes_them_over(
     live: Helm, system: Namespace, release: str
 ) -> None:
     install(live, system, release)
-    system.kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s")
+    system.kubectl("wait", "--for=condition=Established", CRD, "--timeout=100s")
     system.apply(pipeline())
     uid = system.get(PIPELINE)["metadata"]["uid"]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.daemon import eventually, free_port
+from tests.cluster.daemon import DEADLINE_S, eventually
+from tests.ports import free_port
 
 __all__ = ["Operator"]
 
@@ -68,7 +69,7 @@ class Operator:
     def stop(self) -> int:
         """As Kubernetes ends a pod; what it exited with."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(DEADLINE_S)
 
     def ready(self) -> bool:
         return self.answer("/readyz")[0] == 200
@@ -79,7 +80,7 @@ class Operator:
     def answer(self, path: str) -> tuple[int, str]:
         """(0, "") while nobody listens."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:

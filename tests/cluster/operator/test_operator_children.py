@@ -140,7 +140,7 @@ def test_a_stage_is_scaled_by_kubectl(operator: Operator, namespace: Namespace) 
         return [value["spec"]["replicas"] for value in found] == [3]
 
     eventually(scaled, "its Deployment has three")
-    namespace.kubectl("wait", "--for=jsonpath={.status.replicas}=3", "omnistage/assistant-words", "--timeout=20s")
+    namespace.kubectl("wait", "--for=jsonpath={.status.replicas}=3", "omnistage/assistant-words", "--timeout=100s")
     assert namespace.get("omnistage/assistant-words")["spec"]["replicas"] == 3
 
 
@@ -183,14 +183,18 @@ def test_with_the_pipeline_everything_goes(operator: Operator, namespace: Namesp
 
 
 def settled(operator: Operator, namespace: Namespace, audit: Audit) -> None:
-    """Waits until a while has passed without a write."""
-    quiet_since, mark = time.monotonic(), audit.mark()
+    """Waits until a while has passed without a write, in which the operator has looked more than once."""
+
+    def now() -> tuple[float, int, float]:
+        return time.monotonic(), audit.mark(), operator.metric("omnipipe_operator_reconcile_total")
+
+    quiet_since, mark, looks = now()
 
     def quiet() -> bool:
-        nonlocal quiet_since, mark
+        nonlocal quiet_since, mark, looks
         if any(write.namespace == namespace.name for write in audit.writes(mark)):
-            quiet_since, mark = time.monotonic(), audit.mark()
-        return time.monotonic() - quiet_since > 1.5
+            quiet_since, mark, looks = now()
+        return time.monotonic() - quiet_since > 1.5 and now()[2] >= looks + 2
 
     eventually(quiet, "nothing is written any more")
 

@@ -28,7 +28,7 @@ def test_ready_is_what_the_gateway_says_not_that_pods_are_up(operator: Operator,
         assert "words" in condition(namespace, "Ready")[2]
 
         routable["words"] = 1
-        namespace.kubectl("wait", "--for=condition=Ready", "omni/assistant", "--timeout=30s")
+        namespace.kubectl("wait", "--for=condition=Ready", "omni/assistant", "--timeout=100s")
 
     status = namespace.get("omni/assistant")["status"]
     assert status["readyStages"] == "5/5"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.daemon import eventually, free_port
+from tests.cluster.daemon import DEADLINE_S, eventually
 from tests.cluster.namespace import Namespace, Refused, pipeline
 from tests.cluster.operator.running import Operator
+from tests.ports import free_port
 
 
 def last_line(operator: Operator) -> str:
@@ -19,7 +20,7 @@ def last_line(operator: Operator) -> str:
 
 def test_without_a_way_to_a_cluster_it_says_so(control_plane: ControlPlane, tmp_path: Path) -> None:
     with Operator(control_plane, tmp_path, kubeconfig=tmp_path / "none") as operator:
-        assert operator.process.wait(20) == 3
+        assert operator.process.wait(DEADLINE_S) == 3
 
     assert last_line(operator).startswith("omnipipe-operator: no way to a cluster: ")
 
@@ -29,7 +30,7 @@ def test_without_a_right_it_names_the_right(control_plane: ControlPlane, namespa
     kubeconfig = control_plane.kubeconfig_of(namespace.name, "nobody")
 
     with Operator(control_plane, tmp_path, namespace.name, kubeconfig=kubeconfig) as operator:
-        assert operator.process.wait(20) == 3
+        assert operator.process.wait(DEADLINE_S) == 3
 
     assert "not allowed to list omnipipelines.omnipipe.dev" in last_line(operator)
     assert f"in namespace {namespace.name}" in last_line(operator)
@@ -38,7 +39,7 @@ def test_without_a_right_it_names_the_right(control_plane: ControlPlane, namespa
 def test_a_port_that_is_taken_is_named(operator: Operator, control_plane: ControlPlane, tmp_path: Path) -> None:
     taken = f"127.0.0.1:{operator.port}"
     with Operator(control_plane, tmp_path, "default", args=(f"--listen={taken}",), name="second") as second:
-        assert second.process.wait(20) == 3
+        assert second.process.wait(DEADLINE_S) == 3
 
     assert f"cannot listen on {taken}" in last_line(second)
 
@@ -58,7 +59,7 @@ def certificate(folder: Path) -> bytes:
         "-subj", "/CN=webhook", "-addext", "subjectAltName=IP:127.0.0.1",
         "-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt"),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
     return (folder / "tls.crt").read_bytes()
 
 

@@ -1,12 +1,11 @@
 """The operator killed in the middle, the API server restarted under it, a second one beside it."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.daemon import eventually
+from tests.cluster.daemon import DEADLINE_S, eventually
 from tests.cluster.namespace import Namespace, pipeline
 from tests.cluster.operator.broken import DIED
 from tests.cluster.operator.children import children, stands
@@ -20,7 +19,7 @@ def test_killed_at_a_write_it_converges_without_duplicates_or_orphans(
     namespace.apply(pipeline())
     breaks = {"die_at_write": number, "before": before}
     with Operator(control_plane, tmp_path, namespace.name, breaks=breaks, name="dying") as dying:
-        assert dying.process.wait(30) == DIED, dying.said()
+        assert dying.process.wait(DEADLINE_S) == DIED, dying.said()
 
     with Operator(control_plane, tmp_path, namespace.name, args=("--resync-s=1",)) as operator:
         operator.wait_ready()
@@ -30,7 +29,7 @@ def test_killed_at_a_write_it_converges_without_duplicates_or_orphans(
         assert operator.stop() == 0
 
 
-@pytest.mark.timeout(120)  # a control plane starts, or a lease runs out, on a machine that may be busy
+@pytest.mark.timeout(400)  # a control plane starts, or a lease runs out, on a machine that may be busy
 def test_an_api_server_that_restarts_is_waited_for(control_plane: ControlPlane, tmp_path: Path) -> None:
     own = ControlPlane(control_plane.programs, tmp_path, control_plane.crds)  # the others' tests need theirs
     with own, Operator(own, tmp_path, "default", lease="default") as operator:
@@ -44,10 +43,10 @@ def test_an_api_server_that_restarts_is_waited_for(control_plane: ControlPlane, 
 
         stands(namespace)
         assert operator.process.poll() is None
-        assert operator.ready()
+        eventually(operator.ready, "it is ready again")
 
 
-@pytest.mark.timeout(120)  # a control plane starts, or a lease runs out, on a machine that may be busy
+@pytest.mark.timeout(400)  # a control plane starts, or a lease runs out, on a machine that may be busy
 def test_the_next_leads_when_the_leader_is_killed_and_at_once_when_it_is_told_to_stop(
     control_plane: ControlPlane, namespace: Namespace, tmp_path: Path
 ) -> None:
@@ -64,19 +63,21 @@ def test_the_next_leads_when_the_leader_is_killed_and_at_once_when_it_is_told_to
         assert not leads(other)
 
         leader.process.kill()
-        killed = time.monotonic()
         namespace.apply(pipeline())
         eventually(lambda: leads(other), "the other leads")
-        assert time.monotonic() - killed < 20
         stands(namespace)
 
         with operator("third") as third:
             third.wait_ready()
             assert not leads(third)
+            held_by = holder(namespace)
             assert other.stop() == 0
-            told = time.monotonic()
+            assert holder(namespace) != held_by, "it gave the lease back: nobody waits until that runs out"
             eventually(lambda: leads(third), "the third leads")
-            assert time.monotonic() - told < 10
+
+
+def holder(namespace: Namespace) -> str:
+    return str(namespace.get("lease/omnipipe-operator")["spec"].get("holderIdentity", ""))
 
 
 def test_a_leader_that_lost_its_lease_stops(control_plane: ControlPlane, namespace: Namespace, tmp_path: Path) -> None:
@@ -86,5 +87,5 @@ def test_a_leader_that_lost_its_lease_stops(control_plane: ControlPlane, namespa
         patch = json.dumps({"spec": {"holderIdentity": "somebody else"}})
         namespace.kubectl("patch", "lease/omnipipe-operator", "--type=merge", "-p", patch)
 
-        assert operator.process.wait(30) == 4
+        assert operator.process.wait(DEADLINE_S) == 4
         assert operator.said().splitlines()[-1].startswith("omnipipe-operator: the lease")

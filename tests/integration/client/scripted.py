@@ -10,7 +10,7 @@ from typing import Self
 
 __all__ = ["DEADLINE_S", "Peer", "Request", "ScriptedServer"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 """For anything that takes a moment on an idle machine."""
 LINES = "application/x-ndjson; charset=utf-8"
 

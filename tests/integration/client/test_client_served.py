@@ -25,7 +25,7 @@ from omnipipe.client import (
 )
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-FETCH_S = 120
+FETCH_S = 240
 """For 900 kB from a slow index, with pip's own tries."""
 PUBLISHED = "mstar-ai==0.2.1 --hash=sha256:597ed239d30d076367bdb046c12cc780465beabba80e6b735506687cb1e15b6b"
 
@@ -148,7 +148,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fetched = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
-            *("--only-binary=:all:", "--python-version=3.12", "--require-hashes", "--retries=1", "--timeout=20"),
+            *("--only-binary=:all:", "--python-version=3.12", "--require-hashes", "--retries=5", "--timeout=20"),
             *("--dest", folder, "-r", folder / "wanted.txt"),
         ],
         capture_output=True,

@@ -35,6 +35,7 @@ metadata: {{name: echo}}
 spec:
   model: {{family: echo}}
   gateway: {gateway}
+  transport: {{deadAfterSeconds: 10}}  # a busy machine may keep a process quiet
   stages:
     - {{name: words, replicas: {replicas}}}
     - {{name: compose, replicas: {replicas}}}

@@ -20,6 +20,10 @@ from omnipipe.spec.plan import Plan
 from omnipipe.wire.value import Tensor, Value
 
 TEXT = "the quick brown fox"
+LONG = " ".join([TEXT] * 10)
+"""For what must not be over before something has been done about it."""
+HELD_MS = 1500
+"""The same."""
 CLEAR_ERRORS = {ErrorKind.UNAVAILABLE, ErrorKind.OVERLOADED}
 
 
@@ -35,7 +39,7 @@ def fleet(plan: Plan, tmp_path: Path) -> Iterator[Fleet]:
         yield running
 
 
-async def until(holds: Callable[[], object], seconds: float = 15.0) -> None:
+async def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.005)
@@ -117,24 +121,24 @@ async def test_many_at_once_each_get_their_own_answer(plan: Plan, fleet: Fleet) 
 async def test_text_alone_needs_no_audio_stage(plan: Plan, fleet: Fleet) -> None:
     async with connected(plan) as coordinator:
         fleet.kill(plan.stage("synth").addresses[0])
-        await until(lambda: not coordinator.health().ready, 2.0)
+        await until(lambda: not coordinator.health().ready)
         assert text_of(await read(await coordinator.submit(ask()))) == TEXT
 
 
 async def test_a_killed_replica_is_not_noticed_before_the_first_piece(plan: Plan, fleet: Fleet) -> None:
     async with connected(plan) as coordinator:
         for stage in ("words", "compose"):
-            flight = await coordinator.submit(ask(params={stage: {"delay_ms": 300}}))
+            flight = await coordinator.submit(ask("one", params={stage: {"delay_ms": HELD_MS}}))
             before = where(flight, stage)
             fleet.kill(before)
-            await until(lambda flight=flight: flight.retries == 1, 2.0)  # type: ignore[misc]
+            await until(lambda flight=flight: flight.retries == 1)  # type: ignore[misc]
             assert where(flight, stage) != before
-            assert text_of(await read(flight)) == TEXT
+            assert text_of(await read(flight)) == "one"
 
 
 async def test_a_killed_replica_after_the_first_piece_is_one_clear_error(plan: Plan, fleet: Fleet) -> None:
     async with connected(plan) as coordinator:
-        flight = await coordinator.submit(ask(params={"compose": {"delay_ms": 100}}))
+        flight = await coordinator.submit(ask(LONG, params={"compose": {"delay_ms": 100}}))
         assert await flight.next()
         fleet.kill(where(flight, "compose"))
         with pytest.raises(RequestError, match="lost") as caught:
@@ -153,20 +157,22 @@ async def test_a_replica_that_has_done_its_part_may_die(plan: Plan, fleet: Fleet
 
 async def test_the_only_replica_dies_and_comes_back(plan: Plan, fleet: Fleet) -> None:
     async with connected(plan) as coordinator:
-        flight = await coordinator.submit(ask(params={"pitch": {"delay_ms": 300}}))
+        flight = await coordinator.submit(ask(params={"pitch": {"delay_ms": HELD_MS}}))
         address = where(flight, "pitch")
         fleet.kill(address)
-        await until(lambda: flight.retries, 2.0)
+        await until(lambda: flight.retries)
         fleet.start(address)
         assert text_of(await read(flight)) == TEXT
 
 
-async def test_a_frozen_replica_is_dead_after_a_second(plan: Plan, fleet: Fleet) -> None:
-    async with connected(plan) as coordinator:
-        flight = await coordinator.submit(ask(params={"words": {"delay_ms": 300}}))
+async def test_a_frozen_replica_is_dead_after_a_while(plan: Plan, fleet: Fleet) -> None:
+    """How long is the gateway's own to judge."""
+    hasty = plan.model_copy(update={"transport": plan.transport.model_copy(update={"dead_after_s": 0.9})})
+    async with connected(hasty) as coordinator:
+        flight = await coordinator.submit(ask(params={"words": {"delay_ms": HELD_MS}}))
         address = where(flight, "words")
         fleet.freeze(address)
-        await until(lambda: flight.retries, 3.0)
+        await until(lambda: flight.retries)
         assert text_of(await read(flight)) == TEXT
         fleet.thaw(address)
         await until(lambda: all_up(coordinator))
@@ -187,16 +193,16 @@ async def test_a_client_that_leaves_frees_all_stages(plan: Plan, fleet: Fleet) -
             await coordinator.submit(ask(params={"compose": {"delay_ms": 10_000}}, outputs=("text", "audio")))
             for _ in range(10)
         ]
-        await until(lambda: sum(s.running + s.queued for s in coordinator.health().stages) >= 10, 3.0)
+        await until(lambda: sum(s.running + s.queued for s in coordinator.health().stages) >= 10)
         for flight in flights:
             flight.close()
-        await until(lambda: sum(s.running + s.queued for s in coordinator.health().stages) == 0, 3.0)
+        await until(lambda: sum(s.running + s.queued for s in coordinator.health().stages) == 0)
 
 
 async def test_a_slow_reader_pauses_its_own_request_alone(plan: Plan, fleet: Fleet) -> None:
     async with connected(plan) as coordinator:
         slow = await coordinator.submit(ask(params={"compose": {"chunks": 5_000, "chunk_bytes": 100}}))
-        await until(lambda: len(slow.ready) == plan.outputs[0].window_chunks, 3.0)
+        await until(lambda: len(slow.ready) == plan.outputs[0].window_chunks)
         for _ in range(20):
             assert text_of(await read(await coordinator.submit(ask()))) == TEXT
         assert len(slow.ready) == plan.outputs[0].window_chunks
@@ -211,21 +217,21 @@ async def test_large_pieces_flow_through_a_byte_window(plan: Plan, fleet: Fleet)
 
 async def test_two_gateways_share_the_stages(plan: Plan, fleet: Fleet) -> None:
     async with connected(plan) as one, connected(plan) as other:
-        both = await asyncio.gather(*(c.submit(ask(params={"words": {"delay_ms": 50}})) for c in (one, other) * 5))
+        both = await asyncio.gather(*(c.submit(ask(params={"words": {"delay_ms": HELD_MS}})) for c in (one, other) * 5))
         await one.close()
         for flight in both[1::2]:
             assert text_of(await read(flight)) == TEXT
         for flight in both[::2]:
             with pytest.raises(RequestError, match="shutting down"):
                 await read(flight)
-        await until(lambda: sum(s.running + s.queued for s in other.health().stages) == 0, 3.0)
+        await until(lambda: sum(s.running + s.queued for s in other.health().stages) == 0)
 
 
 async def test_events_tell_a_request_and_its_retry(plan: Plan, fleet: Fleet, tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events", "gateway", every_request=False)
     async with connected(plan, log) as coordinator:
         await read(await coordinator.submit(ask()))
-        flight = await coordinator.submit(ask(params={"words": {"delay_ms": 300}}, events=True))
+        flight = await coordinator.submit(ask(params={"words": {"delay_ms": HELD_MS}}, events=True))
         fleet.kill(where(flight, "words"))
         await read(flight)
     log.close()
@@ -238,7 +244,8 @@ async def test_events_tell_a_request_and_its_retry(plan: Plan, fleet: Fleet, tmp
 
 
 async def test_each_request_ends_once_while_stages_die(plan: Plan, fleet: Fleet) -> None:
-    """A short soak: clients that leave, stages that fail, and a process killed and restarted every half second."""
+    """A short soak: clients that leave, stages that fail, and again and again a process that is killed and started
+    again, when the one before is back."""
     rng = random.Random(7)
     ends: dict[str, int] = {}
 
@@ -263,7 +270,7 @@ async def test_each_request_ends_once_while_stages_die(plan: Plan, fleet: Fleet)
             end = "failed" if fails else error.kind.value
         ends[end] = ends.get(end, 0) + 1
 
-    async def reaper() -> None:
+    async def reaper(coordinator: Coordinator) -> None:
         while True:
             await asyncio.sleep(0.5)
             victim = rng.choice(fleet.addresses())
@@ -272,9 +279,10 @@ async def test_each_request_ends_once_while_stages_die(plan: Plan, fleet: Fleet)
                 await asyncio.sleep(0.1)
             finally:  # also when the test is over just then: it waits for all of them
                 fleet.start(victim)
+            await until(lambda: all_up(coordinator))
 
     async with connected(plan) as coordinator:
-        reaping = asyncio.create_task(reaper())
+        reaping = asyncio.create_task(reaper(coordinator))
         count = 600
         queue = iter(range(count))
 
@@ -286,9 +294,11 @@ async def test_each_request_ends_once_while_stages_die(plan: Plan, fleet: Fleet)
             for _ in range(16):
                 group.create_task(worker())
         reaping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reaping
         assert sum(ends.values()) == count
         assert ends["result"] > count // 2
         assert coordinator.health().in_flight == 0
         assert coordinator.health().queued == 0
         await until(lambda: all_up(coordinator))
-        await until(lambda: sum(s.running + s.queued for s in coordinator.health().stages) == 0, 3.0)
+        await until(lambda: sum(s.running + s.queued for s in coordinator.health().stages) == 0)

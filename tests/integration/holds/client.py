@@ -13,7 +13,7 @@ import h11
 
 __all__ = ["Answer", "Chat", "Refused", "ask", "body"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 """For any wait on the server, unless a test waits for longer on purpose."""
 
 

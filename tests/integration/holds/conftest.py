@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.holds.cluster import Cluster, Gateway, compiled, echo_manifest, free_ports
+from tests.integration.holds.cluster import Cluster, Gateway, compiled, echo_manifest
 from tests.leak_check import LongLived
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="package")
 def shared_cluster(long_lived: LongLived) -> Iterator[Cluster]:
     with long_lived("the shared cluster"), tempfile.TemporaryDirectory(prefix="holds-") as name:
         folder = Path(name)  # short: a socket's path has about a hundred bytes
-        ports = free_ports(2)
+        ports = [free_port() for _ in range(2)]
 
         def address(stage: str, replica: int) -> str:
             """One stage on TCP, the others on ipc; two with their engine in a thread."""

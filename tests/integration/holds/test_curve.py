@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.integration.holds.client import ask, body
-from tests.integration.holds.cluster import STAGES, Cluster, Process, compiled, echo_manifest, eventually, free_ports
+from tests.integration.holds.cluster import STAGES, Cluster, Process, compiled, echo_manifest, eventually
 from tests.leak_check import LongLived
+from tests.ports import free_port
 
 from omnipipe.wire.curve import write_keys
 
@@ -21,7 +22,7 @@ GREETING = b"\xff" + b"\0" * 8 + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0"
 def cluster(long_lived: LongLived) -> Iterator[Cluster]:
     with long_lived("the cluster on TCP"), tempfile.TemporaryDirectory(prefix="curve-") as name:
         folder = Path(name)
-        ports = dict(zip(STAGES, free_ports(len(STAGES)), strict=True))
+        ports = {stage: free_port() for stage in STAGES}
         plan = compiled(echo_manifest(1), lambda stage, _: f"tcp://127.0.0.1:{ports[stage]}", curve=True)
         write_keys(folder / "keys")
         with Cluster(plan, folder, curve_dir=folder / "keys") as cluster:
@@ -79,7 +80,7 @@ def test_a_process_without_keys_does_not_start(cluster: Cluster, tmp_path: Path,
 def test_without_security_nobody_gets_past_the_greeting(cluster: Cluster) -> None:
     address = cluster.plan.stage("words").addresses[0]
     failed = cluster.metric("words", 0, "omnipipe_wire_handshakes_failed_total")
-    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 10.0) as raw:
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 60.0) as raw:
         raw.sendall(GREETING + b"\x04\x19\x05READY")
         seen = b""
         try:

@@ -8,6 +8,8 @@ from tests.integration.holds.client import Answer, Chat, Refused, ask, body
 from tests.integration.holds.cluster import STAGES, Cluster, Gateway, eventually
 
 SENTENCE = "the quick brown fox jumps over the lazy dog"
+LONG = " ".join([SENTENCE] * 4)
+"""For what must not be over before something has been done about it."""
 ASKERS = 12
 
 
@@ -45,8 +47,8 @@ async def test_no_request_fails_when_a_replica_leaves(
 async def test_a_gateway_finishes_its_streams_and_takes_nothing_new(cluster: Cluster) -> None:
     leaver = cluster.start_gateway()
     cluster.heal()
-    pace = {"compose": {"delay_ms": 100}}
-    streams = [await Chat.start(leaver.port, body(SENTENCE, audio=n % 2 == 1, stage_params=pace)) for n in range(4)]
+    pace = {"compose": {"delay_ms": 150}}
+    streams = [await Chat.start(leaver.port, body(LONG, audio=n % 2 == 1, stage_params=pace)) for n in range(4)]
     kept = await Chat.start(leaver.port, body("kept", stream=False))
     assert (await kept.whole()).text == "kept"
     for stream in streams:
@@ -57,14 +59,14 @@ async def test_a_gateway_finishes_its_streams_and_takes_nothing_new(cluster: Clu
     try:
         await ask(leaver.port, body("one more"))
         raise AssertionError("a draining gateway took a request")
-    except ConnectionRefusedError:
-        pass
+    except ConnectionError:
+        pass  # refused, or hung up on in the queue of a socket that was just closed
     except Refused as refused:
         assert refused.status == 503 and refused.headers["retry-after"], refused
         assert refused.error["code"] == "draining"
     for stream in streams:
         answer = await stream.rest()
-        assert (answer.text, answer.finish_reason, answer.done, answer.error) == (SENTENCE, "stop", True, None)
+        assert (answer.text, answer.finish_reason, answer.done, answer.error) == (LONG, "stop", True, None)
         await stream.close()
     await kept.close()
     assert await asyncio.to_thread(leaver.exit_code) == 0

@@ -8,6 +8,8 @@ from tests.integration.holds.client import Answer, Chat, Refused, ask, body
 from tests.integration.holds.cluster import STAGES, Cluster, Gateway, eventually
 
 SENTENCE = "the quick brown fox jumps over the lazy dog"
+CHUNKS = 10_000
+"""Of 4 KiB: far more than all buffers on the way to a client hold."""
 
 
 @pytest.mark.parametrize("streams", [True, False], ids=["stream", "whole"])
@@ -23,7 +25,7 @@ async def test_a_deadline_at_any_stage(cluster: Cluster, gateway: Gateway, stage
 
 
 async def test_a_deadline_in_mid_stream(cluster: Cluster, gateway: Gateway) -> None:
-    answer = await ask(gateway.port, body(SENTENCE, stage_params={"compose": {"delay_ms": 150}}, timeout=0.6))
+    answer = await ask(gateway.port, body(SENTENCE, stage_params={"compose": {"delay_ms": 700}}, timeout=4.0))
     assert answer.error is not None and answer.error["code"] == "deadline_exceeded"
     assert not answer.done and SENTENCE.startswith(answer.text) and answer.text
     eventually(lambda: not cluster.loads(), "idle stages")
@@ -36,10 +38,7 @@ async def test_the_queue_is_bounded_and_what_is_admitted_completes(cluster: Clus
     path.write_text(cluster.plan.model_copy(update={"gateway": narrow}).to_json())
     gateway = cluster.start_gateway(plan=path)
     cluster.heal()
-    slow = {"compose": {"delay_ms": 150}}
-    running = [await Chat.start(gateway.port, body(SENTENCE, stage_params=slow)) for _ in range(2)]
-    for chat in running:
-        await chat.first()
+    running = [await _held(gateway) for _ in range(2)]
     queued = [asyncio.create_task(ask(gateway.port, body(f"queued {n}", stream=n == 0))) for n in range(2)]
     await asyncio.to_thread(eventually, lambda: gateway.health()["queued"] == 2, "two wait")
     rest = await asyncio.gather(*(ask(gateway.port, body("too many")) for _ in range(10)), return_exceptions=True)
@@ -50,10 +49,9 @@ async def test_the_queue_is_bounded_and_what_is_admitted_completes(cluster: Clus
     answers: list[Answer] = [await chat.rest() for chat in running]
     for chat in running:
         await chat.close()
-    assert [answer.text for answer in answers] == [SENTENCE] * 2
+    assert [(answer.pieces, answer.finish_reason, answer.done) for answer in answers] == [(CHUNKS, "stop", True)] * 2
     assert sorted(answer.text for answer in await asyncio.gather(*queued)) == ["queued 0", "queued 1"]
-    health = gateway.health()
-    assert (health["in_flight"], health["queued"]) == (0, 0)
+    eventually(lambda: not gateway.health()["in_flight"] + gateway.health()["queued"], "nothing is left")
     refusals = gateway.metric("omnipipe_coordinator_admission_refused_total", reason="queue_full")
     assert refusals == 10
 
@@ -64,14 +62,21 @@ async def test_who_leaves_the_queue_makes_room(cluster: Cluster, tmp_path: Path)
     path.write_text(cluster.plan.model_copy(update={"gateway": narrow}).to_json())
     gateway = cluster.start_gateway(plan=path)
     cluster.heal()
-    running = await Chat.start(gateway.port, body(SENTENCE, stage_params={"compose": {"delay_ms": 100}}))
-    await running.first()
+    running = await _held(gateway)
     waiting = await Chat.start(gateway.port, body("never mind"))
     await asyncio.to_thread(eventually, lambda: gateway.health()["queued"] == 1, "one waits")
     waiting.leave()
     await waiting.close()
     await asyncio.to_thread(eventually, lambda: gateway.health()["queued"] == 0, "none waits")
     next_one = asyncio.create_task(ask(gateway.port, body("thank you")))
-    assert (await running.rest()).text == SENTENCE
+    assert (await running.rest()).pieces == CHUNKS
     await running.close()
     assert (await next_one).text == "thank you"
+
+
+async def _held(gateway: Gateway) -> Chat:
+    """One that runs until its answer is read."""
+    much = body("much", stage_params={"compose": {"chunks": CHUNKS, "chunk_bytes": 4096}})
+    chat = await Chat.start(gateway.port, much, receive_buffer=1 << 16)
+    await chat.first()
+    return chat

@@ -136,7 +136,7 @@ async def test_a_request_that_ends_while_its_reader_is_slow(cluster: Cluster, ga
     words = [f"{n:05d} " for n in range(60_000)]
     sent = Paused(cluster, "compose>text")
     at_start = sent.chunks
-    request = body("".join(words), timeout=3.0 if end == "deadline" else 60.0)
+    request = body("".join(words), timeout=6.0 if end == "deadline" else 60.0)
     chat = await Chat.start(gateway.port, request, receive_buffer=BUFFER)
     await chat.first()
     await sent.until(at_start)

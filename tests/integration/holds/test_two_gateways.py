@@ -25,11 +25,11 @@ async def test_both_answer_under_load(cluster: Cluster, gateway: Gateway, other_
 async def test_one_that_is_killed_takes_only_its_own_requests_with_it(cluster: Cluster, other_gateway: Gateway) -> None:
     doomed = cluster.start_gateway()
     cluster.heal()
-    slow = body(WORDS, audio=True, stage_params={"compose": {"delay_ms": 50}})
+    slow = body(WORDS, audio=True, stage_params={"compose": {"delay_ms": 200}})
     mine = [await Chat.start(other_gateway.port, slow) for _ in range(8)]
     lost = [await Chat.start(doomed.port, slow) for _ in range(8)]
     for chat in [*mine, *lost]:
-        await chat.first()  # of forty words at 50 ms
+        await chat.first()  # of forty words at 200 ms
     streams = [asyncio.create_task(_read(chat)) for chat in mine]
     cut = [asyncio.create_task(_read(chat)) for chat in lost]
 

@@ -51,7 +51,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
 
 async def test_unix_and_tcp_addresses_answer(serve: Serve) -> None:
     for name in ("a-0.admin.sock", "tcp"):
-        assert await fetch(await serve(name, ANSWER), 5.0) == "# TYPE x gauge\nx 3\n"
+        assert await fetch(await serve(name, ANSWER), 60.0) == "# TYPE x gauge\nx 3\n"
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ async def test_unix_and_tcp_addresses_answer(serve: Serve) -> None:
 )
 async def test_a_stage_that_does_not_answer_well(serve: Serve, answer: bytes, words: str) -> None:
     with pytest.raises(ScrapeError, match=words):
-        await fetch(await serve("a.sock", answer), 0.3 if not answer else 5.0)
+        await fetch(await serve("a.sock", answer), 0.3 if not answer else 60.0)
 
 
 async def test_a_stage_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ScrapeError, match="FileNotFoundError"):
-        await fetch(f"unix:{tmp_path}/gone.sock", 5.0)
+        await fetch(f"unix:{tmp_path}/gone.sock", 60.0)
 
 
 async def test_one_stuck_stage_hides_nobody(serve: Serve) -> None:
     addresses = [await serve("a-0.admin.sock", ANSWER), await serve("b-0.admin.sock", b"")]
-    text = await scrape_all("# TYPE y counter\ny_total 1\n", addresses, timeout_s=0.3)
+    text = await scrape_all("# TYPE y counter\ny_total 1\n", addresses, timeout_s=2.0)
     found = {(s.name, s.labels["process"]): s.value for f in text_string_to_metric_families(text) for s in f.samples}
     assert found == {
         ("y_total", "gateway"): 1,

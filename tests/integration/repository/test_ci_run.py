@@ -34,7 +34,7 @@ def test_the_closing_line(tmp_path: Path, recipe: str, closing: str, code: int) 
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     result = subprocess.run(
         ["bash", ".ci/run"], cwd=tmp_path, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=30, check=False,
+        timeout=120, check=False,
     )  # fmt: skip
     assert result.stdout.splitlines()[-1] == closing
     assert result.returncode == code

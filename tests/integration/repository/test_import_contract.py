@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     code = "import sys; sys.path[:0] = ['runtime', 'operator']; from importlinter.cli import lint_imports_command as c"
     command = [sys.executable, "-c", f"{code}; c()", "--no-cache"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from bench.soak_cases import Case, Plan, calm_case, make_case
 from bench.soak_client import Answer, Verdict, judge
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 def test_everything_ends_once_and_nothing_is_left(tmp_path: Path) -> None:
-    report = soak(tmp_path, Settings(requests=2000, kill_every_s=1.5, calm=300))
+    report = soak(tmp_path, Settings(requests=2000, kill_every_s=0.2, kill_apart=250, calm=300))
     log = (tmp_path / "soak.log").read_text()
     assert report.problems == [], f"{report.problems}\n{log[-4000:]}"
     assert report.requests == 2600

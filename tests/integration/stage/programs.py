@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from omnipipe.engines.program import Emit, Job, Outcome, StageContext
 from omnipipe.wire.value import Value
@@ -9,7 +10,7 @@ from omnipipe.wire.value import Value
 
 class Speak:
     """An entry stage: `count` chunks of `size` bytes on `text` and `words`, one a step, `delay_s` before each (others
-    go on) or `block_s` in each (nobody goes on)."""
+    go on) or `block_s` in each (nobody goes on), or `block_until` there is a file."""
 
     def __init__(self, context: StageContext) -> None:
         if context.params.get("broken"):
@@ -29,6 +30,8 @@ class Speak:
             job.state = 0
             return Outcome(then="again", after_s=delay_s)
         time.sleep(params.get("block_s", 0.0))
+        while "block_until" in params and not Path(params["block_until"]).exists():
+            time.sleep(0.01)
         job.state = said + 1
         last = said + 1 >= params.get("count", 1)
         value: Value = str(said).ljust(params.get("size", 1), ".")

@@ -1,5 +1,6 @@
 """A stage process from start to exit: loading, probes, draining, and ends of all kinds."""
 
+import contextlib
 import os
 import socket
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.stage.rig import DEADLINE_S, Gateway, Replica, eventually, exchange, make_plan
+from tests.ports import free_port
 
 from omnipipe.errors import ErrorKind
 from omnipipe.spec.plan import Placement, Plan
@@ -22,7 +24,8 @@ Connect = Callable[..., Gateway]
 def test_sigterm_finishes_what_runs_and_refuses_the_rest(start: Start, connect: Connect) -> None:
     speak = start("speak")
     gateway = connect()
-    gateway.submit("old", speak={"count": 20, "delay_s": 0.05})
+    gateway.unread.add("old")  # so that it runs for as long as this test wants
+    gateway.submit("old", speak={"count": 200})
     gateway.wait_for(Output, "old")
     assert speak.get("/readyz") == (200, "ok\n")
     speak.terminate()
@@ -32,7 +35,8 @@ def test_sigterm_finishes_what_runs_and_refuses_the_rest(start: Start, connect: 
     gateway.submit("new")
     failed = gateway.wait_for(Failed, "new")
     assert (failed.kind, failed.retryable) == (ErrorKind.UNAVAILABLE, True)
-    assert len(gateway.text("old")) == 20
+    gateway.read_on("old")
+    assert len(gateway.text("old")) == 200
     assert speak.exit_code() == ExitCode.OK
     assert not speak.socket.exists()
     assert not Path(speak.admin.removeprefix("unix:")).exists()
@@ -107,12 +111,14 @@ def test_a_long_step_in_a_thread_leaves_the_loop_awake_and_shows_on_livez(
     speak = start("speak", of=plan)
     eventually(lambda: speak.get("/readyz")[0] == 200, "loaded")
     gateway = connect(of=plan)
-    gateway.submit("r1", speak={"block_s": 2.0})
+    release = tmp_path / "release"
+    gateway.submit("r1", speak={"block_until": str(release)})
     gateway.until(lambda: gateway.loads["speak"].step_s > 0.5, "the long step in the load report")
     status, reason = speak.get("/livez")
     assert (status, reason[:31]) == (503, "an engine step has been running")
     gateway.cancel("r1")
     eventually(lambda: speak.metric("omnipipe_stage_requests_total", outcome="cancelled") == 1, "cancelled meanwhile")
+    release.touch()
     eventually(lambda: speak.get("/livez")[0] == 200, "well again")
     assert gateway.got(Output) == []
 
@@ -130,8 +136,7 @@ def test_a_thread_that_is_busy_does_not_keep_the_process(tmp_path: Path, start: 
 
 
 def test_admin_endpoints_on_tcp(start: Start, plan: Plan) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     start("speak", admin=f"127.0.0.1:{port}")
 
     def ask(request: bytes) -> tuple[int, str]:
@@ -160,7 +165,8 @@ def test_connections_that_say_nothing_cost_the_probes_nothing(start: Start, owne
     silent = [owned.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(40)]
     for connection in silent:
         connection.connect(speak.admin.removeprefix("unix:"))
-        connection.send(b"GET /li")
+        with contextlib.suppress(ConnectionError):  # of those that it has no room for it hears nothing
+            connection.send(b"GET /li")
     eventually(lambda: speak.get("/livez")[0] == 200, "room again")
     for connection in silent:
         connection.settimeout(DEADLINE_S)
@@ -178,6 +184,7 @@ def test_a_stage_that_stands_idle_uses_no_processor(start: Start, connect: Conne
         fields = Path(f"/proc/{speak.process.pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
 
-    before = ticks()
+    began, before = time.monotonic(), ticks()
     time.sleep(1.0)
-    assert ticks() - before < 20  # of 100: an idle loop that spins would take all
+    share = (ticks() - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
+    assert share < 0.2  # an idle loop that spins would take all there is

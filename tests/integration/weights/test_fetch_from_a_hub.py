@@ -37,7 +37,7 @@ def start(environ: Mapping[str, str], *words: object) -> subprocess.Popen[str]:
 
 def fetch(environ: Mapping[str, str], *words: object) -> tuple[int, str, str]:
     process = start(environ, *words)
-    out, err = process.communicate(timeout=50)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out.strip(), err.strip()
 
 
@@ -100,11 +100,12 @@ def test_a_killed_fetch_leaves_nothing_half_and_the_next_keeps_what_was_whole(
     (repository / second).write_bytes(safetensors(5, LARGE))
     hub.cut_after, hub.cuts = SHARD * 2, 1000
     killed = start(environ, NAME, "--into", models)
-    until = time.monotonic() + 40
+    until = time.monotonic() + 120
     while not list((models / ".partial").glob(f"*/{first}")) and time.monotonic() < until:
+        assert killed.poll() is None, killed.communicate()
         time.sleep(0.02)
     killed.kill()
-    killed.communicate(timeout=20)
+    killed.communicate(timeout=60)
     assert not (models / "hf").exists()
     code, _, err = fetch({**environ, "OMNIPIPE_MODELS": str(models), "HF_HUB_OFFLINE": "1"}, NAME)
     assert (code, err) == (1, f"omnipipe: {NAME}: not on this machine, or not whole, and HF_HUB_OFFLINE is set")
@@ -121,7 +122,7 @@ def test_a_killed_fetch_leaves_nothing_half_and_the_next_keeps_what_was_whole(
 
 def test_two_fetchers_share_one_download(hub: Hub, environ: dict[str, str], tmp_path: Path) -> None:
     both = [start(environ, NAME, "--into", tmp_path / "models") for _ in range(2)]
-    ends = [process.communicate(timeout=50) for process in both]
+    ends = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], ends
     assert ends[0][0] == ends[1][0]
     assert hub.weight_bytes == sum(

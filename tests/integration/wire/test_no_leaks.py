@@ -57,7 +57,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     world.close()
 
 
-@pytest.mark.timeout(120)
 def test_peers_that_come_and_are_killed_leave_nothing(world: World) -> None:
     stage = world.wire(stage_identity(), listens=True)
     assert isinstance(stage, ZmqWire)

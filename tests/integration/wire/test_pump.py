@@ -64,7 +64,7 @@ async def talk(address: str) -> None:
     stage.pump.start()
     gateway.pump.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             gateway_wire.dial(stage_wire.listening, "a")
             gateway.pump.wake_flush()
             peer = await gateway.up

@@ -172,9 +172,9 @@ def test_the_descriptor_is_readable_when_there_is_something_to_read(world: World
     for n in range(200):
         stage.send(to_gateway, Output("r", "text", n, "x"))
         stage.poll(0)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while len(world.messages(gateway)) <= n:
-            assert select.select([gateway.fileno()], [], [], 5)[0], f"message {n} did not wake anybody"
+            assert select.select([gateway.fileno()], [], [], 60)[0], f"message {n} did not wake anybody"
             assert time.monotonic() < deadline
             world.seen[id(gateway)] += gateway.poll(0)
             # a send in between may swallow the next wake-up
@@ -188,10 +188,10 @@ def test_wake_from_a_thread_ends_a_poll(world: World) -> None:
     thread = threading.Timer(0.05, gateway.wake)
     thread.start()
     started = time.monotonic()
-    while time.monotonic() - started < 20 and thread.is_alive():
-        gateway.poll(30)
+    while time.monotonic() - started < 120 and thread.is_alive():
+        gateway.poll(120)
     thread.join()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
     gateway.close()
     gateway.wake()
 

@@ -60,7 +60,7 @@ class World:
         self.until(lambda: bool(self.ups(gateway) and self.ups(stage)))
         return stage, gateway, self.ups(gateway)[0], self.ups(stage)[0]
 
-    def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    def until(self, condition: Callable[[], bool], within_s: float = 60.0) -> None:
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, f"it did not come; last seen: {self._last_seen()}"
