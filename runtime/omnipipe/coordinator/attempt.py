@@ -129,13 +129,21 @@ class Attempt:
         return Loss(ended, idle, [(part.name, to) for part in needed for to in part.targets if to in idle])
 
     def feed(self, stage: str) -> list[str]:
-        """`stage` has all its inputs. Returns the stages that have thereby done all they had to do."""
-        self.fed.add(stage)
-        parts = self.walk.by_name
-        part = parts[stage]
-        if len(part.frees) == len(part.sources):
-            return part.frees
-        return [source for source in part.sources if self._is_through(parts[source])]
+        """`stage` has all its inputs. Returns the stages that have thereby done all they had to do: they count as fed,
+        whether or not they have said so."""
+        fed, parts = self.fed, self.walk.by_name
+        fed.add(stage)
+        through: list[str] = []
+        settled = [parts[stage]]
+        for part in settled:  # it grows
+            for name in part.sources:
+                source = parts[name]
+                if name not in through and (name in part.frees or self._is_through(source)):
+                    through.append(name)
+                    if source.sources:
+                        fed.add(name)
+                        settled.append(source)
+        return through
 
     def _is_through(self, part: WalkStage) -> bool:
         return all(target in self.fed for target in part.targets) and not self._owes(part)

@@ -87,6 +87,8 @@ class Inbound:
         if seq == 0 and self._ledger.records(flight):
             self._ledger.note(flight, attempt, EventName.FIRST_PIECE, output=message.output)
         flight.ready.append(Piece(message.output, value, message.last, meta))
+        if message.fed:
+            self._ends.fed(attempt, incoming.stage)
         if not attempt.pending:
             self._ends.complete(attempt)
         if not flight.news:

@@ -58,7 +58,7 @@ class Walk:
     outputs: tuple[WalkOutput, ...]
     by_name: dict[str, WalkStage]
     feeds: int
-    """Stages with sources: so many say `Fed`."""
+    """Stages with sources: so many are fed."""
 
 
 class Walks:

@@ -32,6 +32,8 @@ class Inbound:
         self._events = events
         self._orphans = Orphans()
         self._graves = Tombstones()
+        self._fed: list[Request] = []
+        """Those for which the gateway is perhaps to be told so at the end of the turn."""
 
     # Inputs
 
@@ -90,7 +92,17 @@ class Inbound:
             if not inflow.ended and inflow.peer is not None and inflow.unacked:
                 self._outbound.tell(inflow.peer, Ack(request.rid, inflow.name, inflow.received - 1))
         if not request.fed and not request.walk.entry:
-            self._tell_fed(request)
+            self._note_fed(request)
+
+    def tell_fed(self) -> None:
+        """At the end of a turn: what was not said meanwhile, by an output or by the end of a request that is
+        `spoken_for`, is said now."""
+        if self._fed:
+            fed, self._fed = self._fed, []
+            for request in fed:
+                if request.fed_due:
+                    request.fed_due = False
+                    self._outbound.tell(request.gateway, Fed(request.rid, self._stage))
 
     # Too early, too late
 
@@ -162,11 +174,11 @@ class Inbound:
         """One more input is here to its end."""
         request.awaiting -= 1
         if not request.awaiting:
-            self._tell_fed(request)
+            self._note_fed(request)
 
-    def _tell_fed(self, request: Request) -> None:
-        request.fed = True
-        self._outbound.tell(request.gateway, Fed(request.rid, self._stage))
+    def _note_fed(self, request: Request) -> None:
+        request.fed = request.fed_due = True
+        self._fed.append(request)
 
     def _give_up(self, rids: list[str], now: float) -> None:
         for rid in rids:

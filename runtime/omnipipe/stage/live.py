@@ -89,6 +89,8 @@ class Live:
         self._timers.discard(rid)
         if request.begun and not request.finished:
             self._work.append(Drop(rid))
+        if request.spoken_for or end is not StageEnd.DONE:
+            request.fed_due = False
         if end is not StageEnd.DONE:
             self._inbound.bury(rid, now)
         elif request.awaiting:
@@ -98,4 +100,6 @@ class Live:
             self._events.record(request.request_id, rid, EventName.STAGE_DONE, outcome=end.value)
 
     def refuse(self, peer: Peer, rid: str, fault: Fault) -> None:
-        self._outbound.tell(peer, Failed(rid, self._stage, fault.kind.value, fault.message, fault.retryable))
+        self._outbound.tell(
+            peer, Failed(rid, self._stage, fault.kind.value, fault.message, fault.retryable, code=fault.code)
+        )

@@ -111,6 +111,7 @@ class StageLoop:
             runner.offer(router.work)
             router.work.clear()
         stepped = self._collect(now)
+        router.tell_fed()
         if events or stepped:
             self._changed = True
         if self._changed and (now >= self._next_report or router.accepting is not self._accepting):

@@ -111,7 +111,8 @@ class Outbound:
         value, last, meta, size = piece
         leg, link = flow.leg, flow.link
         if link is None:
-            self._put(request, leg, request.gateway, Output(request.rid, leg.name, flow.sent, value, last, meta))
+            fed, request.fed_due = request.fed_due, False
+            self._put(request, leg, request.gateway, Output(request.rid, leg.name, flow.sent, value, last, meta, fed))
         elif link.peer is None:
             raise AssertionError("has_room() said that the link is up")
         elif leg.kind is LegKind.PAYLOAD:

@@ -86,8 +86,9 @@ class Outflow:
 
 class Request:
     __slots__ = (
-        "awaiting", "begun", "deadline", "fed", "finished", "gateway", "inflows", "inputs", "missing", "open",
-        "outflows", "params", "paused", "producers", "request_id", "rid", "traced", "unsent", "walk", "yielded",
+        "awaiting", "begun", "deadline", "fed", "fed_due", "finished", "gateway", "inflows", "inputs", "missing",
+        "open", "outflows", "params", "paused", "producers", "request_id", "rid", "spoken_for", "traced", "unsent",
+        "walk", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -122,7 +123,11 @@ class Request:
         self.begun = False
         """The engine has its Begin."""
         self.fed = False
-        """The gateway knows that the upstream replicas have done their part."""
+        """The upstream replicas have done their part."""
+        self.fed_due = False
+        """The gateway is to be told so at the end of this turn, unless something says it before."""
+        self.spoken_for = walk.spoken_for
+        """See `Walk.spoken_for`; not any more once an edge was cut."""
         self.paused = False
         self.yielded = False
         """The engine has emitted something."""
@@ -144,6 +149,7 @@ class Request:
 
     def cut(self, target: str) -> None:
         """Goes on without that stage."""
+        self.spoken_for = False
         for flow in self.outflows:
             if flow.leg.target == target and not flow.cut:
                 self.open -= not flow.closed

@@ -67,6 +67,8 @@ class Router:
         self._live = Live(stage, self.work, self._inbound, self._outbound, metrics, events)
         self.take_results = Results(stage, self.work, self._live, self._inbound, self._outbound).take
         """(results, now): what the engine gives."""
+        self.tell_fed = self._inbound.tell_fed
+        """At the end of each turn."""
         self._handlers: dict[type, Callable[[Peer, Any, float], None]] = {
             Submit: self._submit,
             Payload: self._payload,

@@ -59,6 +59,9 @@ class Walk:
     ports: frozenset[str]
     inputs: int
     """Payloads and streams to wait for."""
+    spoken_for: bool
+    """All that is owed goes to stages that take nothing from anybody else: once they have their inputs, the gateway
+    knows that this one has had its own."""
 
 
 class Walks:
@@ -67,6 +70,8 @@ class Walks:
     def __init__(self, plan: Plan, stage: str) -> None:
         self._stage = stage
         self._upstream: dict[str, list[PlanEdge]] = {}
+        self._shared = {edge.target for edge in plan.edges if edge.source != stage}
+        """Stages that take something from others than this one."""
         self._downstream: dict[str, list[PlanEdge]] = {}
         for edge in plan.edges:
             if edge.target == stage:
@@ -126,6 +131,7 @@ class Walks:
             by_port=by_port,
             ports=frozenset(by_port),
             inputs=len(payloads) + len(streams),
+            spoken_for=bool(legs) and all(leg.target and leg.target not in self._shared for leg in legs),
         )
 
     def _edge_legs(self, targets: dict[str, str]) -> list[Leg]:

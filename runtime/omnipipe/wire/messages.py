@@ -37,7 +37,7 @@ __all__ = [
     "Welcome",
 ]
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 Name = str
 """A stage, port, input or output name."""
@@ -167,10 +167,15 @@ class Output(_Message, frozen=True, tag="output"):
     last: bool = False
     meta: Value = None
     """With `last`: what the output ended with, e.g. `{"finish_reason": "stop", "usage": {...}}`."""
+    fed: bool = False
+    """As if a `Fed` of this stage came with it."""
 
 
 class Fed(_Message, frozen=True, tag="fed"):
-    """`stage` has received all its inputs for `rid`: its upstream replicas may die without harm to this request."""
+    """`stage` has received all its inputs for `rid`: its upstream replicas may die without harm to this request.
+
+    Not said where something else says as much: an `Output` with `fed`, or the `Fed` of the stages that this one has
+    sent all it had to, when they take nothing from anybody else."""
 
     rid: str
     stage: Name

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final
 
 import zmq
@@ -62,14 +63,13 @@ _send: Final = zmq.backend.Socket.send  # without the layer above it, for kinds 
 
 def listener_socket(context: Context, address: str, max_frame_bytes: int, keys: CurveKeys | None) -> Socket:
     socket = context.socket(zmq.ROUTER)
-    try:
+    with ExitStack() as undo:
+        undo.callback(socket.close, 0)
         _common(socket, address, max_frame_bytes)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         if keys is not None:
             protect_listener(socket, keys)
-    except BaseException:
-        socket.close(0)
-        raise
+        undo.pop_all()
     return socket
 
 

@@ -10,6 +10,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
 import zmq
@@ -67,12 +68,11 @@ class ZmqWire:
         self._tick_s = min(transport.heartbeat_s / _TICKS_A_BEAT, 0.05)
         self._next_tick = now
         self._next_beat = now + transport.heartbeat_s
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             if listen is not None:
                 self._listen(listen)
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     @property
     def listening(self) -> str:

@@ -145,10 +145,17 @@ class Replica:
         self.say(Fed(rid or self.rid(), self.stage))
 
     def out(
-        self, seq: int, value: Value = "x", *, output: str = "text", last: bool = False, rid: str | None = None
+        self,
+        seq: int,
+        value: Value = "x",
+        *,
+        output: str = "text",
+        last: bool = False,
+        rid: str | None = None,
+        fed: bool = False,
     ) -> None:
         meta = {"finish_reason": "stop"} if last else None
-        self.say(Output(rid or self.rid(), output, seq, value, last, meta))
+        self.say(Output(rid or self.rid(), output, seq, value, last, meta, fed))
 
     def fail(
         self, *, kind: str = "internal", retryable: bool = False, rid: str | None = None, target: str = ""

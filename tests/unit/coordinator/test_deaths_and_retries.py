@@ -95,6 +95,48 @@ def test_a_stage_that_was_fed_past_may_die(fed: tuple[str, ...], harmless: tuple
     assert end_of(flight) == ("result" if name in harmless else "unavailable")
 
 
+@pytest.mark.parametrize("with_output", [False, True])
+def test_a_fed_stage_speaks_for_those_before_it_that_have_no_other_work(with_output: bool) -> None:
+    world = World(chain())
+    flight = world.open()
+    third = world["third"]
+    if with_output:
+        third.out(0, "a", fed=True)
+    else:
+        third.fed()
+    world.run()
+    table = world.dispatcher.ledger.table
+    assert [len(table.replicas(name)[0].pinned) for name in STAGES] == [0, 0, 1]
+    world.kill("fake://second-0")
+    world.kill("fake://first-0")
+    world.run()
+    third.out(int(with_output), "b", last=True)
+    world.run()
+    assert texts(flight.take())[-1] == "b"
+    assert end_of(flight) == "result"
+
+
+def test_a_fed_stage_does_not_speak_for_one_that_has_other_work() -> None:
+    world = World(omni())
+    flight = world.open(ask(outputs=("text", "audio")))
+    world["synth"].fed()
+    world.run()
+    assert not flight.take()
+    world.kill("fake://left-0")
+    world.run()
+    assert end_of(flight) != "result", "compose owes the text and waits for its inputs"
+
+
+def test_the_last_output_of_a_stage_that_is_fed_needs_no_cancel() -> None:
+    world = World(chain())
+    flight = world.open()
+    world["third"].out(0, "a", last=True, fed=True)
+    world.run()
+    assert texts(flight.take()) == ["a"]
+    assert end_of(flight) == "result"
+    assert not any(replica.cancels for replica in world.replicas.values())
+
+
 def test_a_branch_is_needed_until_the_fan_in_has_all() -> None:
     world = World(omni())
     flight = world.open(ask(outputs=("text", "audio")))

@@ -216,7 +216,8 @@ class Interleavings(RuleBasedStateMachine):
             if 0 <= seq < acked + 3:
                 last = pick.random() < 0.4
                 self.sent[rid, name] = -1 if last else seq + 1
-                self._say(replica, rid, Output(rid, name, seq, [rid, seq], last, {} if last else None))
+                fed = bool(submit.sources) and pick.random() < 0.3
+                self._say(replica, rid, Output(rid, name, seq, [rid, seq], last, {} if last else None, fed))
 
 
 @pytest.mark.timeout(30)  # when it finds something, hypothesis takes its time to find the shortest way there

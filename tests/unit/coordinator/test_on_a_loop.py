@@ -23,7 +23,7 @@ from omnipipe.wire.port import Identity, Role
 
 async def until(holds: Callable[[], object], world: World | None = None) -> None:
     """`world`: its stages listen meanwhile."""
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(20):
         while not holds():
             if world is not None:
                 world.run()

@@ -19,6 +19,9 @@ def both(rid: str = "r1", count: int = 9) -> Submit:
     return submit(rid, targets={"tail": TAIL}, params={"emit": emit})
 
 
+_TWO_EDGES = [["whole", "w"], ["notes", 1, True]]
+
+
 def left(rid: str = "r1") -> Payload:
     return Payload(rid, "left", "left", 1)
 
@@ -94,7 +97,24 @@ def test_a_cut_edge_ends_only_once(stand: Stand) -> None:
     stand.pass_time(2.1)
     (lost,) = stand.heard(stand.gateway, Failed)
     assert (lost.target, stand.router.live) == ("", 0), "nothing else was owed by then"
-    assert stand.heard(stand.gateway, Fed)
+
+
+def test_one_that_lost_a_consumer_says_itself_that_it_is_fed(stand: Stand) -> None:
+    """The lost one will not say it in its place."""
+    stand.say(stand.gateway, submit(targets={"tail": TAIL, "sink": SINK}, outputs=[], params={"emit": _TWO_EDGES}))
+    stand.say(stand.gateway, Cancel("r1", "lost", "sink"))
+    stand.say(stand.left, left())
+    assert stand.router.live == 0
+    assert stand.heard(stand.gateway, Fed) == [Fed("r1", "mid")]
+
+
+def test_one_that_waits_for_a_connection_says_itself_that_it_is_fed(stand: Stand) -> None:
+    stand.network.kill(stand.sink)
+    stand.settle()
+    stand.say(stand.gateway, submit(targets={"tail": TAIL, "sink": SINK}, outputs=[], params={"emit": _TWO_EDGES}))
+    stand.say(stand.left, left())
+    assert stand.router.live == 1
+    assert stand.heard(stand.gateway, Fed) == [Fed("r1", "mid")]
 
 
 def test_a_gateway_cuts_its_own_requests_alone(stand: Stand) -> None:

@@ -31,9 +31,48 @@ def test_a_payload_in_an_answer_out(stand: Stand) -> None:
     stand.say(stand.gateway, submit())
     assert stand.heard(stand.gateway, Fed) == []
     stand.say(stand.left, left())
-    assert stand.heard(stand.gateway, Fed) == [Fed("r1", "mid")]
-    assert stand.heard(stand.gateway, Output) == [Output("r1", "text", 0, "hello", True, None)]
+    assert stand.heard(stand.gateway, Output) == [Output("r1", "text", 0, "hello", True, None, fed=True)]
+    assert stand.heard(stand.gateway, Fed) == [], "the output says it"
     assert stand.router.live == 0
+
+
+def test_only_the_first_output_says_that_the_inputs_are_here(stand: Stand) -> None:
+    stand.say(stand.gateway, submit(params={"port": "text", "count": 3}))
+    stand.say(stand.left, left())
+    assert [(o.seq, o.fed) for o in stand.heard(stand.gateway, Output)] == [(0, True), (1, False), (2, False)]
+    assert stand.heard(stand.gateway, Fed) == []
+
+
+def test_a_stage_at_work_says_at_once_that_it_has_its_inputs(stand: Stand) -> None:
+    params = {"emit": [["notes", "n", True]], "wait": True}
+    stand.say(stand.gateway, submit(sources=["left", "ticks"], targets={"tail": TAIL}, params=params))
+    stand.say(stand.left, left())
+    assert stand.heard(stand.gateway, Fed) == []
+    stand.say(stand.gateway, submit("r2", targets={"tail": TAIL}, outputs=[], params={"port": "notes", "count": 9}))
+    stand.say(stand.left, left("r2"))
+    assert stand.router.live == 2, "its consumer has no room"
+    assert stand.heard(stand.gateway, Fed) == [Fed("r2", "mid")]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_stage_that_is_through_leaves_it_to_its_consumers_unless_they_wait_for_others_too(shared: bool) -> None:
+    """A consumer with another input to wait for says nothing yet; until then this stage's own sources may die."""
+    base = plan()
+    edge = next(edge for edge in base.edges if edge.target == "sink")
+    other = edge.model_copy(update={"source": "left", "input": "more"})
+    stand = Stand(base.model_copy(update={"edges": (*base.edges, other)}) if shared else base)
+    stand.say(stand.gateway, submit(targets={"sink": SINK}, outputs=[], params={"emit": [["whole", "w"]]}))
+    stand.say(stand.left, left())
+    assert stand.heard(stand.sink, Payload) == [Payload("r1", "mid", "whole", "w")]
+    assert stand.router.live == 0
+    assert stand.heard(stand.gateway, Fed) == ([Fed("r1", "mid")] if shared else [])
+
+
+def test_a_failure_says_enough(stand: Stand) -> None:
+    stand.say(stand.gateway, submit(targets={"sink": SINK}, outputs=[], params={"fail": "x"}))
+    stand.say(stand.left, left())
+    assert failed(stand).kind == ErrorKind.INTERNAL
+    assert stand.heard(stand.gateway, Fed) == []
 
 
 def test_fan_in_waits_for_all_payloads(stand: Stand) -> None:
@@ -73,13 +112,12 @@ def test_emissions_go_to_edges_and_outputs_of_the_walk_and_nowhere_else(stand: S
     assert stand.router.live == 0
 
 
-def test_a_stream_in_becomes_a_stream_out_and_fed_comes_with_its_last_chunk(stand: Stand) -> None:
+def test_a_stream_in_becomes_a_stream_out_and_its_consumer_is_to_say_that_both_have_all(stand: Stand) -> None:
     stand.say(stand.gateway, submit(sources=["ticks"], targets={"tail": TAIL}, outputs=[], params={"copy": "notes"}))
     stand.say(stand.ticks, tick(0, value="a"), tick(1, value="b"))
     assert [(c.seq, c.value) for c in stand.heard(stand.tail, Chunk)] == [(0, "a"), (1, "b")]
-    assert stand.heard(stand.gateway, Fed) == []
     stand.say(stand.ticks, tick(2, last=True, value="c"))
-    assert stand.heard(stand.gateway, Fed) == [Fed("r1", "mid")]
+    assert stand.heard(stand.gateway, Fed) == []
     assert [(c.seq, c.value, c.last) for c in stand.heard(stand.tail, Chunk)] == [(2, "c", False), (3, "end", True)]
 
 

@@ -9,7 +9,7 @@ from omnipipe.wire.port import Event, Identity, Peer, PeerUp, Received, Role
 
 
 async def until(condition: "asyncio.Event") -> None:
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(20):
         await condition.wait()
 
 

@@ -26,7 +26,7 @@ def waiter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def test_wakes_add_up_to_one(waiter: Waiter) -> None:
     for _ in range(3):
         waiter.wake()
-    waiter.run(waiter.wait(1.0))
+    waiter.run(waiter.wait(20))
     assert waiter.woken
     waiter.woken = False
     assert waiter.wait(0) == []
@@ -35,7 +35,7 @@ def test_wakes_add_up_to_one(waiter: Waiter) -> None:
 def test_a_thread_can_wake_it(waiter: Waiter) -> None:
     thread = threading.Thread(target=waiter.wake)
     thread.start()
-    waiter.run(waiter.wait(1.5))
+    waiter.run(waiter.wait(20))
     thread.join()
     assert waiter.woken
 
@@ -47,7 +47,7 @@ def test_only_what_is_readable_is_called_and_what_was_removed_is_not(waiter: Wai
     waiter.run(waiter.wait(0))
     assert called == []
     os.write(write, b"x")
-    ready = waiter.wait(1.0)
+    ready = waiter.wait(20)
     waiter.run(ready)
     assert called == ["read"]
     waiter.remove(read)

@@ -25,11 +25,11 @@ def test_a_match_is_welcome() -> None:
     [
         (
             {"wire": WIRE_VERSION - 1},
-            "wire version 1 dialled a stage that speaks 2: upgrade the dialling side (gateway-1)",
+            "wire version 2 dialled a stage that speaks 3: upgrade the dialling side (gateway-1)",
         ),
         (
             {"wire": WIRE_VERSION + 1},
-            "wire version 3 dialled a stage that speaks 2: upgrade the listening side (thinker-0)",
+            "wire version 4 dialled a stage that speaks 3: upgrade the listening side (thinker-0)",
         ),
         (
             {"pipeline": "painter"},

@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -60,14 +61,14 @@ class Segment:
         data_bytes -= data_bytes % BLOCK_BYTES
         nonce = os.urandom(16)
         fd = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
+        with ExitStack() as undo:
+            undo.callback(os.close, fd)
             os.ftruncate(fd, _PAGE + _ledger_bytes(data_bytes) + data_bytes)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             os.pwrite(fd, _HEAD.pack(_MAGIC, data_bytes, nonce), 0)
-            return cls(fd, nonce, data_bytes, owned=True)
-        except BaseException:
-            os.close(fd)
-            raise
+            made = cls(fd, nonce, data_bytes, owned=True)
+            undo.pop_all()
+        return made
 
     @classmethod
     def open(cls, pid: int, peer_fd: int, nonce: bytes) -> "Segment":
