@@ -5,8 +5,9 @@ stages' value, or refuses what it cannot do, naming the field. Field names in er
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import msgspec
 
 from omnipipe.wire.value import Value
 
@@ -35,8 +36,13 @@ Capability = Literal["chat", "completion", "embed", "speech", "tokenize"]
 MediaKind = Literal["image", "audio", "video"]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class _Neutral(msgspec.Struct, frozen=True, gc=False):
+    """The common options of these types. Made for every request: a frozen dataclass takes ten times as long to make.
+    What they hold is plain data, so that there is no cycle for a collector to find. A changed copy:
+    `msgspec.structs.replace`."""
+
+
+class Part(_Neutral, frozen=True):
     """One content part of a message."""
 
     type: Literal["text", "image", "audio", "video"]
@@ -51,8 +57,7 @@ class Part:
     """What the client calls this part, for errors: `messages[0].content[1].image_url.url`. Of media only."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(_Neutral, frozen=True):
     """A call that the assistant made earlier in the conversation."""
 
     id: str
@@ -61,8 +66,7 @@ class ToolCall:
     """JSON text, as the client sent it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(_Neutral, frozen=True):
     role: Literal["developer", "system", "user", "assistant", "tool"]
     parts: tuple[Part, ...]
     """None only where the assistant called tools and said nothing."""
@@ -75,14 +79,12 @@ class Message:
     """Of the assistant: the `reasoning_content` of its earlier answer, where the client sends it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioOptions:
+class AudioOptions(_Neutral, frozen=True):
     voice: str
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class TextRequest:
+class TextRequest(_Neutral, frozen=True):
     """A chat or a completion, protocol taken off. Only what the client really set is in `options`, under the client's
     own field name (`temperature`, `max_tokens`, `stop`, ...), already type- and range-checked as OpenAI defines it."""
 
@@ -93,18 +95,17 @@ class TextRequest:
     """Modalities asked for."""
     audio: AudioOptions | None = None
     """None with `audio` among `outputs`: in the family's own voice."""
-    options: dict[str, Value] = field(default_factory=dict)
+    options: dict[str, Value] = msgspec.field(default_factory=dict)
     """Beside OpenAI's fields the extensions: those of single stages (`thinker_temperature`, `talker_top_k`, ...,
     `stage_sampling`: a stage's name -> its sampling fields) and those of media (`video_fps`, `max_pixels`, ...)."""
     tokens: tuple[int, ...] | None = None
     """A completion's prompt as token ids; then there are no messages."""
-    media_limits: dict[str, float] = field(default_factory=dict)
+    media_limits: dict[str, float] = msgspec.field(default_factory=dict)
     """What media may be at most, by the names of `media.limits.MediaLimits`, where the manifest says other than that
     does: for the stage that decodes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class EmbedRequest:
+class EmbedRequest(_Neutral, frozen=True):
     """Texts or token ids to make vectors of, one each."""
 
     inputs: tuple[str | tuple[int, ...], ...]
@@ -112,37 +113,33 @@ class EmbedRequest:
     """Of the answer's vectors; None: as many as the model gives."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechRequest:
+class SpeechRequest(_Neutral, frozen=True):
     """A text to be spoken as it stands. A long one comes in several requests, cut between sentences."""
 
     input: str
     """Never blank."""
     voice: str | None
     """One of the family's voices; None: its own choice."""
-    options: dict[str, Value] = field(default_factory=dict)
+    options: dict[str, Value] = msgspec.field(default_factory=dict)
     """What the client set of `SpeechRequests.speech_options`, under its own field name, checked as a chat's are."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenizeRequest:
+class TokenizeRequest(_Neutral, frozen=True):
     """A text, or a chat as the model's template renders it. Nothing is generated."""
 
     prompt: str | None = None
     messages: tuple[Message, ...] = ()
     """Instead of `prompt`."""
-    options: dict[str, Value] = field(default_factory=dict)
+    options: dict[str, Value] = msgspec.field(default_factory=dict)
     """What the client set of: `add_special_tokens`, `add_generation_prompt`, `return_token_strs`, `tools`,
     `chat_template_kwargs`."""
 
 
-@dataclass(frozen=True, slots=True)
-class DetokenizeRequest:
+class DetokenizeRequest(_Neutral, frozen=True):
     tokens: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(_Neutral, frozen=True):
     """What the coordinator submits."""
 
     value: Value

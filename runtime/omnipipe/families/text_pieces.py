@@ -148,4 +148,4 @@ def read_meta(meta: Mapping[str, Value] | None) -> TextMeta:
     for key, count in (meta.get("usage") or {}).items():
         if type(count) is not int:
             raise TypeError(f"a text output counted {key!r} as {type(count).__name__}")
-    return cast(TextMeta, dict(meta))
+    return cast(TextMeta, meta)

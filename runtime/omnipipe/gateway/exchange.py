@@ -26,6 +26,7 @@ __all__ = [
     "Scope",
     "Send",
     "StreamKind",
+    "WriteBody",
 ]
 
 Scope = MutableMapping[str, Any]
@@ -73,6 +74,16 @@ class ClientLeft(Exception):
     """The client closed its connection before the answer was complete."""
 
 
+WriteBody = Callable[[bytes], bool]
+"""Takes a part of a stream's body, without a coroutine and the checks of a general server. False: it did not, and the
+part goes through `send`, which may wait."""
+
+
+def _writes_nothing(data: bytes) -> bool:
+    """For streams on a server that is not ours."""
+    return False
+
+
 CONNECTION_KEY = "omnipipe.connection"
 """Where in a scope's `state` our own server (`protocol`) leaves its Connection."""
 
@@ -88,9 +99,8 @@ class Connection(Protocol):
     def whole_body(self) -> bytes | None:
         """The request's body, when all of it is there already; None: ask `receive`."""
 
-    def write_body(self, data: bytes) -> bool:
-        """A part of a stream's body, without a coroutine and the checks of a general server. False: not now,
-        or not on this connection; then it goes through `send`."""
+    def body_writer(self) -> "WriteBody | None":
+        """For the body of the stream whose head has just been sent. None: not on this connection."""
 
     def write_answer(self, send: Send, headers: bytes, body: bytes) -> bool:
         """A whole answer of status 200, in one write; `headers` are lines, each with its end. False: as above, or
@@ -104,6 +114,7 @@ class Exchange:
     __slots__ = (
         "authorization", "began", "client_request_id", "complete", "connection", "content_length", "content_type",
         "failed", "method", "model", "path", "receive", "request_id", "scope", "send", "sent_bytes", "status", "stream",
+        "write",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,6 +134,8 @@ class Exchange:
         self.sent_bytes = 0
         self.stream: StreamKind | None = None
         """None: the answer comes in one go, or has not begun."""
+        self.write: WriteBody = _writes_nothing
+        """Of the stream. Whoever uses it counts `sent_bytes`."""
         self.complete = False
         self.failed: ErrorKind | None = None
         self.authorization = b""
@@ -155,13 +168,15 @@ class Exchange:
         """The head of an answer that is sent as it is made."""
         self.stream = kind
         await self._start(200, [(b"content-type", kind.content_type), *kind.headers, *_STREAM_HEADERS])
+        if self.connection is not None:
+            self.write = self.connection.body_writer() or _writes_nothing
 
     async def write_stream(self, frames: bytes) -> None:
         """Waits while the client is slow."""
         if not frames:  # an empty chunk would be the end
             return
         self.sent_bytes += len(frames)
-        if self.connection is None or not self.connection.write_body(frames):
+        if not self.write(frames):
             await self.send({"type": "http.response.body", "body": frames, "more_body": True})
 
     async def close_stream(self, frames: bytes) -> None:

@@ -10,12 +10,13 @@ Slow readers: `send` waits for room in the socket, so nothing is poured meanwhil
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Generic
 
-from omnipipe.coordinator.flight import Piece
+from omnipipe.coordinator.flight import Flight, Piece
 from omnipipe.errors import RequestError
-from omnipipe.gateway.exchange import Exchange
-from omnipipe.gateway.openai.answer import DONE, ChoiceWriter, Tally, WriterT
+from omnipipe.gateway.exchange import Exchange, WriteBody
+from omnipipe.gateway.openai.answer import DONE, ChoiceWriter, WriterT
 from omnipipe.gateway.openai.order import Order
 from omnipipe.gateway.post import BodyT, PostRoute, count_tokens
 from omnipipe.observe.metrics import RouteMetrics
@@ -29,22 +30,22 @@ class HotRoute(PostRoute[BodyT, Order[Any]], Generic[BodyT, WriterT]):
     async def answer(self, exchange: Exchange, order: Order[WriterT], metrics: RouteMetrics) -> None:
         answer = order.answer
         writers = [answer.writer(index) for index in range(len(order.requests))]
-        stream = _Stream(order, exchange, metrics) if order.stream else None
-        pump = _Keep(order).pump if stream is None else stream.pump
-        if len(writers) == 1:
-            await pump(0, writers[0])
+        if order.stream:
+            stream = _Stream(order, exchange, metrics)
+            await _all(stream.pump, writers)
+            await exchange.close_stream(stream.held + stream.with_losses(answer.ending(writers)))
         else:
-            await _all(pump, writers)
-        if stream is None:
+            await _all(partial(_keep, order), writers)
             await answer.settle(writers)
             await exchange.answer(200, answer.whole(writers))
-        else:
-            await exchange.close_stream(stream.held + stream.with_losses(answer.ending(writers)))
         count_tokens(writers, metrics)
 
 
 async def _all(pump: Callable[[int, WriterT], Coroutine[None, None, None]], writers: Sequence[WriterT]) -> None:
     """All choices side by side, each admitted for itself: one that waits must not hold another's place."""
+    if len(writers) == 1:
+        await pump(0, writers[0])
+        return
     try:
         async with asyncio.TaskGroup() as group:
             for index, writer in enumerate(writers):
@@ -53,19 +54,13 @@ async def _all(pump: Callable[[int, WriterT], Coroutine[None, None, None]], writ
         raise errors.exceptions[0] from errors  # the first to fail; the group has cancelled the others
 
 
-class _Keep:
+async def _keep(order: Order[WriterT], index: int, writer: ChoiceWriter) -> None:
     """Pieces of a choice into its writer, for an answer in one go."""
-
-    def __init__(self, order: Order[WriterT]) -> None:
-        self._requests = order.requests
-        self._coordinator = order.served.coordinator
-
-    async def pump(self, index: int, writer: ChoiceWriter) -> None:
-        flight = await self._coordinator.submit(self._requests[index])
-        try:
-            writer.keep(await flight.whole())
-        finally:
-            flight.close()
+    flight = await order.served.coordinator.submit(order.requests[index])
+    try:
+        writer.keep(await flight.whole())
+    finally:
+        flight.close()
 
 
 class _Stream:
@@ -89,16 +84,26 @@ class _Stream:
         try:
             pieces = await flight.next()  # an error up to here still gets a status of its own
             await self._open()
-            pipe = _Pipe(self._exchange, writer, _Timer(self._metrics, self._began, writer.tally))
-            if pieces and not pipe.take(pieces):
-                await pipe.wait()
-            while pieces and await flight.pour(pipe.take):
-                await pipe.wait()
-            self.held += pipe.late + writer.closing()
+            await self._pour(pieces, flight, writer)
+            self.held += writer.closing()
             if flight.lost is not None:
                 self._lost.append(flight.lost)
         finally:
             flight.close()
+
+    async def _pour(self, pieces: list[Piece], flight: Flight, writer: ChoiceWriter) -> None:
+        exchange = self._exchange
+        pipe = _Pipe(exchange.write, writer, self._metrics, self._began)
+        try:
+            more = bool(pieces) and (not pipe.take(pieces) or await flight.pour(pipe.take))
+            while more:
+                late, pipe.late = pipe.late, b""
+                exchange.sent_bytes += len(late)
+                await exchange.send({"type": "http.response.body", "body": late, "more_body": True})
+                more = await flight.pour(pipe.take)
+        finally:
+            exchange.sent_bytes += pipe.written
+        self.held += pipe.late
 
     def with_losses(self, ending: bytes) -> bytes:
         """What was lost on the way is the last thing that is told: clients take an error for the end."""
@@ -117,65 +122,34 @@ class _Stream:
                 self._opened = True
 
 
-def _no_shortcut(data: bytes) -> bool:
-    """`Connection.write_body` under a server that is not ours."""
-    return False
-
-
 class _Pipe:
-    """Pieces of one choice to frames on the connection, from within the callback that brings them. Few objects and no
-    call that could be spared: between two steps of an engine the caches are cold, and what a frame costs is mostly the
-    memory that it touches."""
+    """Pieces of one choice to frames on the connection, from within the callback that brings them, and their times. Few
+    objects and no call that could be spared: between two steps of an engine the caches are cold, and what a frame costs
+    is mostly the memory that it touches."""
 
-    __slots__ = ("_exchange", "_flush", "_frames", "_write", "late")
+    __slots__ = ("_began", "_frames", "_heard", "_last", "_metrics", "_tally", "_texts", "_write", "late", "written")
 
-    def __init__(self, exchange: Exchange, writer: ChoiceWriter, timer: "_Timer") -> None:
-        self._exchange = exchange
+    def __init__(self, write: WriteBody, writer: ChoiceWriter, metrics: RouteMetrics, began: float) -> None:
+        self._write = write
         self._frames = writer.frames
-        self._flush = timer.flush
-        self._write = _no_shortcut if exchange.connection is None else exchange.connection.write_body
+        self._tally = writer.tally
+        self._metrics = metrics
+        self._began = began
+        self._texts = 0
+        self._last = 0.0
+        self._heard = False
+        self.written = 0
+        """Bytes."""
         self.late = writer.opening()
         """Frames that are still to be written."""
 
     def take(self, pieces: list[Piece]) -> bool:
-        """`flight.Sink`. False: `wait` before there is more."""
+        """`flight.Sink`. False: they are late, and no more is wanted before they have left."""
         frames = self._frames(pieces)
-        self._flush()
-        if self.late:
-            frames = self.late + frames
-            self.late = b""
-        if frames:
-            self._exchange.sent_bytes += len(frames)
-            if not self._write(frames):
-                self.late = frames
-                return False
-        return True
-
-    async def wait(self) -> None:
-        """Until the client has room for what is late."""
-        frames, self.late = self.late, b""
-        await self._exchange.send({"type": "http.response.body", "body": frames, "more_body": True})
-
-
-class _Timer:
-    """Times of one choice, observed a flush at a time rather than a frame at a time."""
-
-    __slots__ = ("_began", "_heard", "_last", "_metrics", "_tally", "_texts")
-
-    def __init__(self, metrics: RouteMetrics, began: float, tally: Tally) -> None:
-        self._metrics = metrics
-        self._began = began
-        self._tally = tally
-        self._texts = 0
-        self._last = 0.0
-        self._heard = False
-
-    def flush(self) -> None:
-        """Pieces that became ready together have been counted in the tally."""
         now = time.perf_counter()
         tally = self._tally
         texts = tally.text_pieces - self._texts
-        if texts:
+        if texts:  # observed all together
             if self._texts:
                 self._metrics.inter_token.observe((now - self._last) / texts, texts)
             else:
@@ -185,3 +159,12 @@ class _Timer:
         if tally.audio_pieces and not self._heard:
             self._heard = True
             self._metrics.first_audio.observe(now - self._began)
+        if self.late:
+            frames = self.late + frames
+            self.late = b""
+        if frames:
+            if not self._write(frames):
+                self.late = frames
+                return False
+            self.written += len(frames)
+        return True

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS, envelope
-from omnipipe.gateway.exchange import CONNECTION_KEY, Send
+from omnipipe.gateway.exchange import CONNECTION_KEY, Send, WriteBody
 from omnipipe.gateway.settings import GatewaySettings
 
 __all__ = ["GuardedProtocol", "guarded_protocol"]
@@ -38,6 +38,24 @@ class _DefaultHeaders:
         return self._lines
 
 
+class _Body:
+    """What a stream's frames are written through. Apart from the connection, which has so much to know that a look at
+    it costs as much as the rest of a frame."""
+
+    __slots__ = ("_transport", "room")
+
+    def __init__(self, transport: Any, room: bool) -> None:
+        self._transport = transport
+        self.room = room
+        """The client takes what is sent, as far as is known."""
+
+    def write(self, data: bytes) -> bool:
+        if not self.room:
+            return False
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+
 class GuardedProtocol(asyncio.Protocol):
     """Goes before one of uvicorn's two classes, see `guarded_protocol`: `super()` is that one."""
 
@@ -58,6 +76,7 @@ class GuardedProtocol(asyncio.Protocol):
     _refused = False
     _on_lost: Callable[[], None] | None = None
     _lost = False
+    _body: _Body | None = None
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, {**app_state, CONNECTION_KEY: self}, _loop)  # type: ignore[call-arg]  # uvicorn's
@@ -83,8 +102,20 @@ class GuardedProtocol(asyncio.Protocol):
         self._have_head()
         super().connection_lost(exc)
         self._lost = True
+        if self._body is not None:
+            self._body.room = False
         if self._on_lost is not None:
             self._on_lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._body is not None:
+            self._body.room = False
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._body is not None:
+            self._body.room = not self._lost
 
     def watch(self, on_lost: Callable[[], None]) -> None:
         if self._lost:
@@ -104,13 +135,12 @@ class GuardedProtocol(asyncio.Protocol):
         cycle.body = bytearray()
         return body
 
-    def write_body(self, data: bytes) -> bool:
-        if self._lost or self.flow.write_paused or self.pipeline:
-            return False
-        if not self.plain or not self.cycle.chunked_encoding:
-            return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        return True
+    def body_writer(self) -> WriteBody | None:
+        if not self.plain or self.pipeline or not self.cycle.chunked_encoding:
+            return None
+        if self._body is None:
+            self._body = _Body(self.transport, room=not (self._lost or self.flow.write_paused))
+        return self._body.write
 
     def write_answer(self, send: Send, headers: bytes, body: bytes) -> bool:
         cycle = self.cycle

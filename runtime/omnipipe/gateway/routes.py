@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import yaml
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from omnipipe.coordinator.flight import Health
@@ -94,7 +95,18 @@ def make_router(
     _add_deletion(router, models, grace_s)
     _add_health(router, models, leaving)
     _add_documents(router, scrape, document)
+    _add_heads(router)
     return router
+
+
+def _add_heads(router: APIRouter) -> None:
+    """HTTP wants HEAD wherever there is GET, and what watches servers from afar asks with it."""
+    for route in list(router.routes):
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            router.add_api_route(
+                route.path, route.endpoint, methods=["HEAD"], include_in_schema=False,
+                response_class=route.response_class,
+            )  # fmt: skip
 
 
 def _add_models(router: APIRouter, models: ModelTable, started_s: int) -> None:

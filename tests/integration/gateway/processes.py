@@ -25,7 +25,10 @@ MANIFEST = {
     "apiVersion": "omnipipe.dev/v1alpha1",
     "kind": "OmniPipeline",
     "metadata": {"name": "echo"},
-    "spec": {"model": {"family": "echo"}},
+    "spec": {
+        "model": {"family": "echo"},
+        "transport": {"deadAfterSeconds": 10},  # a busy machine may keep a process quiet
+    },
 }
 
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
+from msgspec import to_builtins
 
 from omnipipe.coordinator.fake import Script
 from omnipipe.coordinator.flight import OmniRequest, Piece
@@ -54,7 +54,7 @@ class RichRequests:
 
 
 def _entry(request: TextRequest | EmbedRequest | TokenizeRequest | DetokenizeRequest) -> Entry:
-    return Entry({"asked": type(request).__name__, **asdict(request)}, frozenset({"text"}))
+    return Entry({"asked": type(request).__name__, **to_builtins(request, builtin_types=(bytes,))}, frozenset({"text"}))
 
 
 def rich_script(request: OmniRequest) -> Script:

@@ -21,7 +21,7 @@ from omnipipe.spec.plan import EdgeKind, GatewayPlan, Plan, PlanEdge, PlanOutput
 
 __all__ = ["Running", "eventually", "fake_plan", "fake_served", "sample", "serving"]
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 """For anything that takes a fraction of a second on an idle machine."""
 
 

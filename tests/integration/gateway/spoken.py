@@ -2,10 +2,10 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import av
 import numpy as np
+from msgspec import to_builtins
 
 from omnipipe.coordinator.fake import Script
 from omnipipe.coordinator.flight import OmniRequest, Piece
@@ -35,11 +35,11 @@ class SpokenRequests:
     def entry(self, request: TextRequest) -> Entry:
         said = request.messages[-1].parts
         texts = [part.text or f"<{part.type} of {len(part.data)}>" for part in said]
-        asked = asdict(request) | {"outputs": sorted(request.outputs)}
+        asked = to_builtins(request, builtin_types=(bytes,)) | {"outputs": sorted(request.outputs)}
         return Entry({"text": " ".join(texts), "asked": asked}, frozenset({part.type for part in said}))
 
     def entry_speech(self, request: SpeechRequest) -> Entry:
-        return Entry({"text": request.input, "asked": asdict(request)}, frozenset({"text"}))
+        return Entry({"text": request.input, "asked": to_builtins(request)}, frozenset({"text"}))
 
     def check_stage_params(self, stage: str, params: Mapping[str, Value]) -> None:
         return None

@@ -130,10 +130,10 @@ async def test_headers_that_do_not_come_or_do_not_end_are_cut_off() -> None:
         async with connected(running) as slow:
             await slow.send(b"POST /v1/completions HTTP/1.1\r\nx-a: ")
             assert (await slow.answer()).status == 408
-        async with connected(running) as endless:
-            await endless.send(b"GET /livez HTTP/1.1\r\n" + b"x-a: b\r\n" * 10_000)
-            answer = await endless.answer()
-            assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
+    async with serving([served]) as running, connected(running) as endless:
+        await endless.send(b"GET /livez HTTP/1.1\r\n" + b"x-a: b\r\n" * 10_000)
+        answer = await endless.answer()
+        assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,10 @@ async def test_a_slow_reader_pauses_its_own_request_and_nobody_elses() -> None:
             await eventually(lambda: fake.flights and fake.flights[0].taken, "the stream has begun")
 
             async def settled() -> int:
-                taken = -1
-                while taken != len(fake.flights[0].taken):
+                """When it has stood still for a second."""
+                taken, still = -1, 0
+                while still < 5:
+                    still = still + 1 if taken == len(fake.flights[0].taken) else 0
                     taken = len(fake.flights[0].taken)
                     await asyncio.sleep(0.2)
                 return taken

@@ -76,7 +76,7 @@ async def test_sigterm_lets_running_requests_finish_and_admits_no_more(tmp_path:
         await gateway.is_listening()
         async with httpx.AsyncClient(base_url=gateway.url, timeout=DEADLINE_S) as client:
             await until_ready(client)
-            running = asyncio.create_task(client.post("/v1/chat/completions", json=slow(400)))
+            running = asyncio.create_task(client.post("/v1/chat/completions", json=slow(1500)))
             await in_flight(client, 1)
             gateway.terminate()
             await unready(client)
@@ -90,7 +90,7 @@ async def test_sigterm_lets_running_requests_finish_and_admits_no_more(tmp_path:
 
 async def test_a_lame_duck_serves_everybody_and_sends_them_elsewhere(tmp_path: Path) -> None:
     plan = echo_plan(tmp_path)
-    async with echo_stages(plan, tmp_path), gateway_process(tmp_path, "--lame-duck-s", "3") as gateway:
+    async with echo_stages(plan, tmp_path), gateway_process(tmp_path, "--lame-duck-s", "8") as gateway:
         await gateway.is_listening()
         async with httpx.AsyncClient(base_url=gateway.url, timeout=DEADLINE_S) as client:
             await until_ready(client)

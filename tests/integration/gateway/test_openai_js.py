@@ -49,7 +49,7 @@ async def output_of(*command: str) -> bytes:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.timeout(180)  # the first run fetches the SDK
+@pytest.mark.timeout(400)  # the first run fetches the SDK
 async def test_the_javascript_sdk_gets_what_it_types() -> None:
     modules = (await output_of(str(ROOT / "scripts" / "setup-js.sh"))).decode().strip()
     failing = [

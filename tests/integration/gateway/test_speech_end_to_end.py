@@ -21,7 +21,7 @@ SENTENCE = "The quick brown fox jumps over the lazy dog. "
 LONG = (SENTENCE * 25).strip()
 """More than two times what the family says in one go."""
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture

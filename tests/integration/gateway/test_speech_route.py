@@ -225,7 +225,7 @@ async def test_a_file_that_breaks_off_is_not_taken_for_a_whole_one() -> None:
         assert error["error"]["message"] == "broke"
         assert "speech.audio.done" not in events.text
         series = 'omnipipe_gateway_requests_total{route="/v1/audio/speech",outcome="server_error"}'
-        assert sample(running.registry, series) == 2
+        await eventually(lambda: sample(running.registry, series) == 2, "both are counted")
         healthy = await client.get("/health")
         assert healthy.status_code == 200
 

@@ -1,7 +1,8 @@
 """Pipelines for unit tests of the gateway: a plan, a scripted coordinator, a family's requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+
+from msgspec import to_builtins
 
 from omnipipe.coordinator.fake import FakeCoordinator
 from omnipipe.families.echo.requests import EchoRequests
@@ -68,7 +69,7 @@ class EverythingRequests(SamplingRequests):
 
     def _entry(self, request: TextRequest | EmbedRequest | TokenizeRequest | DetokenizeRequest) -> Entry:
         self.heard.append(request)
-        return Entry(asdict(request), frozenset({"text"}))
+        return Entry(to_builtins(request, builtin_types=(bytes,)), frozenset({"text"}))
 
 
 def plan(*names: str, outputs: Sequence[str] = ("text", "audio"), stages: Mapping[str, str] | None = None) -> Plan:

@@ -11,13 +11,22 @@ from tests.unit.gateway.pipelines import LIMITS, EverythingRequests, SamplingReq
 
 from omnipipe.coordinator.flight import OmniRequest
 from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.gateway.native.prompt_request import PromptBody
 from omnipipe.gateway.openai.chat import chat_order
-from omnipipe.gateway.openai.chat_request import ChatCompletionRequest
+from omnipipe.gateway.openai.chat_request import AnswerOptions, ChatCompletionRequest
 from omnipipe.gateway.openai.completion import completion_order
 from omnipipe.gateway.openai.completion_request import CompletionRequest
+from omnipipe.gateway.openai.fields import (
+    ANSWER_FIELDS,
+    CHAT_FIELDS,
+    COMPLETION_FIELDS,
+    PROMPT_FIELDS,
+    SPEECH_FIELDS,
+    FieldRules,
+)
 from omnipipe.gateway.openai.order import Draft
 from omnipipe.gateway.openai.parse import BodyParser
-from omnipipe.gateway.openai.speech_request import SpeechBody
+from omnipipe.gateway.openai.speech_request import SpeechBody, SpeechOptions
 from omnipipe.gateway.served import Served
 
 OURS = {"request_id", "timeout", "stage_params", "events"}
@@ -45,6 +54,20 @@ OTHERS = OURS | SAMPLING | GUIDED | STAGES | MEDIA | {"chat_template_kwargs"}
 
 CHAT = BodyParser(ChatCompletionRequest)
 COMPLETION = BodyParser(CompletionRequest)
+
+
+RULES: list[tuple[FieldRules, type[msgspec.Struct]]] = [
+    (CHAT_FIELDS, ChatCompletionRequest),
+    (COMPLETION_FIELDS, CompletionRequest),
+    (ANSWER_FIELDS, AnswerOptions),
+    (PROMPT_FIELDS, PromptBody),
+    (SPEECH_FIELDS, SpeechOptions),
+]
+
+
+@pytest.mark.parametrize(("rules", "body"), RULES)
+def test_a_rule_is_about_a_field_that_there_is(rules: FieldRules, body: type[msgspec.Struct]) -> None:
+    assert rules.options | rules.hints <= set(body.__struct_fields__)
 
 
 def chat(target: Served | None = None, **fields: Any) -> OmniRequest:

@@ -14,6 +14,7 @@ from omnipipe.wire.value import Value
 __all__ = ["EchoRequests"]
 
 _DEFAULT_VOICE = "alloy"
+_BRINGS = frozenset({"text"})
 
 
 class EchoRequests:
@@ -45,7 +46,7 @@ class EchoRequests:
             "voice": _voice(request),
             "prompt_tokens": sum(map(count_words, texts)),
         }
-        return Entry(value, frozenset({"text"}))
+        return Entry(value, _BRINGS)
 
     def entry_speech(self, request: SpeechRequest) -> Entry:
         value: dict[str, Value] = {
@@ -55,7 +56,7 @@ class EchoRequests:
             "voice": _DEFAULT_VOICE if request.voice is None else request.voice,
             "prompt_tokens": count_words(request.input),
         }
-        return Entry(value, frozenset({"text"}))
+        return Entry(value, _BRINGS)
 
     def check_stage_params(self, stage: str, params: Mapping[str, Value]) -> None:
         if FAMILY.stage(stage) is None:

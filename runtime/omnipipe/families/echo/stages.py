@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from omnipipe.engines.program import Emit, Job, Outcome, StageContext
+from omnipipe.engines.program import Emit, Job, Outcome, StageContext, attempt
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.echo.knobs import Knobs, check_knobs
 from omnipipe.families.echo.text import answer
@@ -61,18 +61,15 @@ class _Program(ABC):
         return 1
 
     def run(self, batch: Sequence[Job]) -> Sequence[Outcome | Exception]:
-        return [self._run_one(job) for job in batch]
+        return [attempt(self._run_one, job) for job in batch]
 
     @abstractmethod
     def begin(self, job: Job, knobs: Knobs) -> _Answers:
         """What this request will be given. Raises what the request shall fail with."""
 
-    def _run_one(self, job: Job) -> Outcome | Exception:
-        try:
-            turn = job.state if isinstance(job.state, _Turn) else self._start(job)
-            return self._advance(job, turn)
-        except Exception as error:  # the boundary of one job: the engine fails it and goes on with the others
-            return error
+    def _run_one(self, job: Job) -> Outcome:
+        turn = job.state if isinstance(job.state, _Turn) else self._start(job)
+        return self._advance(job, turn)
 
     def _start(self, job: Job) -> _Turn:
         knobs = self._knobs

@@ -7,9 +7,10 @@ kind, so that this server cannot be made to read out things of other kinds.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Final
+
+from msgspec.structs import replace
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.requests import Part, TextRequest

@@ -116,6 +116,8 @@ class WholeAnswer(Counted, Protocol):
 class TextWriter(ABC):
     """A choice's text. `opening` sets what a frame has around its string; an answer in one go never calls it."""
 
+    __slots__ = ("_after", "_before", "_kept", "tally")
+
     def __init__(self) -> None:
         self.tally = Tally()
         self._before = b""

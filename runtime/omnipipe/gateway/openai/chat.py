@@ -1,6 +1,8 @@
 """POST /v1/chat/completions: from the body to an order."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Final
 
 from omnipipe.families.requests import AudioOptions, MediaKind, Part, TextRequest
 from omnipipe.gateway.openai.answer import AUDIO, TEXT
@@ -22,6 +24,9 @@ from omnipipe.wire.value import Value
 __all__ = ["by_stage_type", "chat_order", "has_media"]
 
 
+_TEXT_ALONE: Final = frozenset({TEXT})
+
+
 def chat_order(
     body: ChatCompletionRequest, served: Served, request_id: str, now_s: int, limits: Limits
 ) -> Order[ChatWriter] | Draft[Order[ChatWriter]]:
@@ -40,14 +45,24 @@ def chat_order(
     if body.images or body.audios or body.videos:
         messages = with_media(messages, [*_beside(body, served)])
     voiced = audio if audio and audio.voice else None
-
-    def order(prompt: TextRequest) -> Order[ChatWriter]:
-        requests = omni_requests(body, served, request_id, [prompt], per_prompt, limits)
-        answer = _answer(body, served, now_s, per_prompt, include_usage, audio)
-        return Order(served, requests, answer, bool(body.stream))
-
+    answer = _answer(body, served, now_s, per_prompt, include_usage, audio)
     prompt = TextRequest("chat", messages, outputs, voiced, options)
-    return Draft(prompt, order) if has_media(prompt) else order(prompt)
+    if has_media(prompt):
+        return Draft(prompt, partial(_order, body, served, request_id, per_prompt, limits, answer))
+    return _order(body, served, request_id, per_prompt, limits, answer, prompt)
+
+
+def _order(
+    body: ChatCompletionRequest,
+    served: Served,
+    request_id: str,
+    per_prompt: int,
+    limits: Limits,
+    answer: ChatAnswer,
+    prompt: TextRequest,
+) -> Order[ChatWriter]:
+    requests = omni_requests(body, served, request_id, [prompt], per_prompt, limits)
+    return Order(served, requests, answer, bool(body.stream))
 
 
 def has_media(prompt: TextRequest) -> bool:
@@ -116,6 +131,8 @@ def _answer(
 
 
 def _outputs(body: ChatCompletionRequest, served: Served) -> frozenset[str]:
+    if body.modalities is None and TEXT in served.outputs:
+        return _TEXT_ALONE
     asked = frozenset(body.modalities or (TEXT,))
     for modality in asked:
         if modality not in served.outputs:

@@ -73,6 +73,8 @@ class ChatAnswer:
 class ChatWriter(TextWriter):
     """Text alone."""
 
+    __slots__ = ("_answer", "_calls", "_close", "_index", "_logprobs", "_reasoning", "_refusal")
+
     def __init__(self, answer: ChatAnswer, index: int) -> None:
         super().__init__()
         self._answer = answer

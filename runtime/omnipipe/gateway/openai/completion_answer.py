@@ -121,6 +121,8 @@ class CompletionAnswer:
 
 
 class CompletionWriter(TextWriter):
+    __slots__ = ("_answer", "_echo", "_index", "_legacy", "_likely")
+
     def __init__(self, answer: CompletionAnswer, index: int, echo: str) -> None:
         super().__init__()
         self._legacy = LegacyWriter(len(echo))

@@ -8,11 +8,11 @@ The rule for every field a client sets (null counts as not set):
     otherwise                              -> 400 naming it and saying what the model does support
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from omnipipe.gateway.openai.chat_request import AnswerOptions, CacheOptions
 from omnipipe.gateway.openai.refusals import unsupported
@@ -39,24 +39,7 @@ def _never(hint: str = "Leave it out.") -> _Default:
     return _Default(lambda value: False, hint)
 
 
-_GROUP: Final = 12
-"""Names looked at in one comparison. Requests set a few fields of many, and most groups have none of them."""
-
-
-class _Group:
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = names
-        self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(*names, names[0])  # of one name it is no tuple
-        self.nothing = (None,) * (len(names) + 1)
-
-
-def _given(groups: Sequence[_Group], request: Any) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for group in groups:
-        values = group.values(request)
-        if values != group.nothing:
-            found += [pair for pair in zip(group.names, values, strict=False) if pair[1] is not None]
-    return found
+_PLAIN: Final = frozenset({bool, int, float, str})
 
 
 class FieldRules:
@@ -68,20 +51,21 @@ class FieldRules:
         self.hints = frozenset(hints)
         self._options = fields
         self._hints = hints
-        names = (*fields, *hints)
-        self._groups = [_Group(names[start : start + _GROUP]) for start in range(0, len(names), _GROUP)]
 
-    def collect(self, request: Any, model: str, honoured: frozenset[str]) -> dict[str, Value]:
+    def collect(self, request: msgspec.Struct, model: str, honoured: frozenset[str]) -> dict[str, Value]:
         """What goes to the family. Raises RequestError for a field that would have no effect."""
         options: dict[str, Value] = {}
-        for name, value in _given(self._groups, request):
-            if name in self._hints:  # the same for every model
-                rule = self._hints[name]
-            elif name in honoured:
-                options[name] = value if isinstance(value, int | float | str) else msgspec.to_builtins(value)
-                continue
-            else:
-                rule = self._options[name]
+        names = request.__struct_fields__
+        given = [(names[at], value) for at, value in enumerate(astuple(request)) if value is not None]
+        for name, value in given:
+            rule = self._hints.get(name)  # the same for every model
+            if rule is None:
+                rule = self._options.get(name)
+                if rule is None:
+                    continue  # not a matter of what the model can do
+                if name in honoured:
+                    options[name] = value if type(value) in _PLAIN else msgspec.to_builtins(value)
+                    continue
             if not rule.holds(value):
                 raise unsupported(model, name, f"{rule.hint}{self._supported(honoured)}")
         return options

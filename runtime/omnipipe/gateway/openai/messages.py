@@ -6,8 +6,10 @@ model does not take, and what no family can be told yet, is refused here, by its
 
 import binascii
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Literal
+
+from msgspec.structs import replace
 
 from omnipipe.errors import RequestError
 from omnipipe.families.requests import MediaKind, Message, Part, ToolCall
@@ -35,6 +37,13 @@ from omnipipe.gateway.openai.refusals import invalid, lacking, missing
 
 __all__ = ["neutral_messages", "referred", "with_media"]
 
+
+_TEXTS: Final[Mapping[type, Literal["user", "system", "developer"]]] = {
+    UserMessage: "user",
+    SystemMessage: "system",
+    DeveloperMessage: "developer",
+}
+"""The roles whose messages are nearly always one text."""
 
 _URL = re.compile(r"(?:https?|file|data):", re.IGNORECASE)
 
@@ -67,8 +76,9 @@ def referred(kind: MediaKind, reference: str, path: str) -> Part:
 
 
 def _message(message: ChatMessage, index: int, tools: bool, media: Collection[MediaKind]) -> Message:
-    if type(message) is UserMessage and type(message.content) is str:  # most of them, at a third of the cost
-        return Message("user", (Part("text", message.content),), message.name)
+    role = _TEXTS.get(type(message))
+    if role is not None and type(message.content) is str:  # most of them, at a third of the cost
+        return Message(role, (Part("text", message.content),), message.name)  # type: ignore[union-attr]  # of all three
     path = f"messages[{index}]"
     match message:
         case UserMessage():

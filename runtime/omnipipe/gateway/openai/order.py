@@ -1,10 +1,11 @@
 """From a parsed request body to what the coordinators are asked: the part that the routes share."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from omnipipe.coordinator.flight import OmniRequest
 from omnipipe.errors import ErrorKind, RequestError
@@ -125,8 +126,10 @@ def check_choices(per_prompt: int, served: Served, prompts: int, limits: Limits)
 def omni_requests(
     body: TextBody, served: Served, request_id: str, prompts: Sequence[TextRequest], per_prompt: int, limits: Limits
 ) -> list[OmniRequest]:
-    choices = [choice for prompt in prompts for choice in _choices(prompt, per_prompt)]
-    entries = [(entry(served.requests.entry, choice), choice.outputs) for choice in choices]
+    translate = served.requests.entry
+    entries = [
+        (entry(translate, choice), choice.outputs) for prompt in prompts for choice in _choices(prompt, per_prompt)
+    ]
     return submissions(body, served, request_id, entries, limits)
 
 
@@ -171,8 +174,10 @@ def entry(translate: Callable[[RequestT], Entry], request: RequestT) -> Entry:
 
 def _choices(prompt: TextRequest, count: int) -> list[TextRequest]:
     """The same question `count` times; with a seed each choice has its own, or they would all be the same."""
+    if count == 1:
+        return [prompt]
     seed = prompt.options.get("seed")
-    if count == 1 or not isinstance(seed, int):
+    if not isinstance(seed, int):
         return [prompt] * count
     return [replace(prompt, options={**prompt.options, "seed": _wrapped(seed + index)}) for index in range(count)]
 
@@ -183,7 +188,9 @@ def _wrapped(seed: int) -> int:
 
 
 def _stage_params(params: dict[str, dict[str, Value]] | None, served: Served) -> dict[str, dict[str, Value]]:
-    for stage, values in (params or {}).items():
+    if not params:
+        return {}
+    for stage, values in params.items():
         path = f"stage_params.{stage}"
         if stage not in served.stage_types:
             raise invalid(
@@ -193,7 +200,7 @@ def _stage_params(params: dict[str, dict[str, Value]] | None, served: Served) ->
             )
         check_plain(values, path)
         _check_with_family(served, stage, values)
-    return params or {}
+    return params
 
 
 def _check_with_family(served: Served, stage: str, values: dict[str, Value]) -> None:

@@ -1,5 +1,6 @@
 """Tools that a model may call, and the choice among them: what a request says, and whether it agrees with itself."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -89,8 +90,21 @@ def _checked_name(tool: Tool, path: str) -> str:
     if isinstance(tool, CustomTool):
         raise lacking(f"{path}.type", "custom tools; use a tool of type 'function'")
     if tool.function.parameters is not None:
-        check_schema(tool.function.parameters, f"{path}.function.parameters")
+        _check_parameters(tool.function.parameters, tool.function.name, f"{path}.function.parameters")
     return tool.function.name
+
+
+def _check_parameters(schema: dict[str, Any], name: str, path: str) -> None:
+    """In OpenAI's words. Arguments are an object: of another type they could never be sent back."""
+    check_schema(schema, path)
+    kind = schema.get("type", "object")
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+        shown = f"'type: {json.dumps(kind)}'" if isinstance(kind, str) and len(kind) < 40 else "another type"
+        raise invalid(
+            f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"', got {shown}.",
+            path,
+            "invalid_function_parameters",
+        )
 
 
 def _chosen(choice: ToolChoice | None) -> Sequence[tuple[str, FunctionChoice | CustomChoice]]:

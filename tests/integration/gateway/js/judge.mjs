@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 
 const [baseURL, modules] = process.argv.slice(2);
 const { OpenAI } = createRequire(`${modules}/`)("openai");
-const client = new OpenAI({ baseURL, apiKey: "right", maxRetries: 0, timeout: 20_000 });
-const stranger = new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0, timeout: 20_000 });
+const client = new OpenAI({ baseURL, apiKey: "right", maxRetries: 0, timeout: 60_000 });
+const stranger = new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0, timeout: 60_000 });
 const messages = [{ role: "user", content: "hello" }];
 
 const seen = {};
