@@ -32,7 +32,7 @@ from omnipipe.engines.engine import (
     Resume,
     Work,
 )
-from omnipipe.engines.program import BatchProgram, Job, Outcome
+from omnipipe.engines.program import BatchProgram, Job, Outcome, attempt
 from omnipipe.engines.timers import Timers
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.spec.plan import EnginePlan
@@ -138,9 +138,8 @@ class BatchEngine:
             outcomes = self._run(batch)
             self._steps += 1
             for entry, outcome in zip(batch, outcomes, strict=True):
-                try:
-                    self._settle(entry, outcome, results)
-                except Exception as error:  # the boundary to the program: an outcome that is not what its type says
+                error = attempt(self._settle, entry, outcome, results)
+                if error is not None:  # it is not what its type says
                     results.append(self._fail(entry, error))
         return results
 
@@ -227,11 +226,12 @@ class BatchEngine:
 
     def _price(self, entry: _Entry) -> None:
         """Sets the entry's cost. A program whose `cost` raises fails that job when it runs: it costs nothing here."""
-        try:
-            entry.cost = max(0, self._program.cost(entry.job))
-        except Exception as error:  # the boundary to the program: one job fails, the engine goes on
+        cost = attempt(lambda: max(0, self._program.cost(entry.job)))
+        if isinstance(cost, Exception):
             entry.cost = 0
-            self._failed.append(self._fail(entry, error))
+            self._failed.append(self._fail(entry, cost))
+        else:
+            entry.cost = cost
 
     def _batch_due(self) -> float:
         """When the next batch should run; `inf` when nothing is ready."""
@@ -269,20 +269,18 @@ class BatchEngine:
             if entry.job.streams:
                 entry.taken = entry.job.chunks
                 entry.hand_out()
-        try:
-            return self._call([entry.job for entry in batch])
-        except Exception as error:  # the boundary to the program: what it raises ends requests, not the engine
-            if len(batch) == 1:
-                return [error]
+        outcomes = attempt(self._call, [entry.job for entry in batch])
+        if not isinstance(outcomes, Exception):
+            return outcomes
+        if len(batch) == 1:
+            return [outcomes]
         _log.warning("stage %s: a step of %d jobs raised, each is tried alone", self._stage, len(batch))
         return [self._run_alone(entry) for entry in batch]
 
     def _run_alone(self, entry: _Entry) -> Outcome | Exception:
         entry.hand_out()
-        try:
-            return self._call([entry.job])[0]
-        except Exception as error:  # as above
-            return error
+        outcomes = attempt(self._call, [entry.job])
+        return outcomes if isinstance(outcomes, Exception) else outcomes[0]
 
     def _call(self, jobs: list[Job]) -> Sequence[Outcome | Exception]:
         outcomes = self._program.run(jobs)

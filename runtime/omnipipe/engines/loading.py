@@ -34,6 +34,7 @@ __all__ = [
     "load_generation_config",
     "load_model",
     "load_tokenizer",
+    "one_line",
 ]
 
 _LOG: Final = logging.getLogger(__name__)
@@ -136,14 +137,14 @@ def load_config(folder: Path, *, trust_remote_code: bool = False) -> "PreTrained
         raise LoadingError(f'{folder.name}: transformers {_version()} knows no model type "{kind}"')
     # It notes, at every load, what models' authors wrote into their configs and it has no use for.
     logging.getLogger("transformers.modeling_rope_utils").setLevel(logging.ERROR)
-    with _one_line(folder):
+    with one_line(folder.name):
         return cast("PreTrainedConfig", AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code))
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
-    with _one_line(folder):
+    with one_line(folder.name):
         return cast(
             "PreTrainedTokenizerBase",
             AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True),
@@ -156,7 +157,7 @@ def load_generation_config(folder: Path) -> "GenerationConfig | None":
 
     if not (folder / "generation_config.json").is_file():
         return None
-    with _one_line(folder):
+    with one_line(folder.name):
         return GenerationConfig.from_pretrained(folder, local_files_only=True)
 
 
@@ -198,7 +199,7 @@ def _read(
     report = report or report_for(doing="loading", ends=False)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     with (
-        _one_line(folder),
+        one_line(folder.name),
         weights_progress(folder.name, size, report),
         _straight_to(device),
         nullcontext() if part is None else _unreported(),
@@ -266,17 +267,18 @@ def _raw_config(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_line(folder: Path) -> Iterator[None]:
-    """What transformers, safetensors and torch raise, as one line each."""
+def one_line(what: str) -> Iterator[None]:
+    """What transformers, safetensors and torch raise when they load `what`, as one line each, a LoadingError. It is
+    the boundary of a stage's start: a family that loads something more has no other."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise LoadingError(f"{folder.name} does not fit into the device's memory") from error
+        raise LoadingError(f"{what} does not fit into the device's memory") from error
     except LoadingError:
         raise
     except Exception as error:  # many kinds, none documented; all of them mean that this model cannot be loaded
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
-        raise LoadingError(f"{folder.name} cannot be loaded: {reason}") from error
+        raise LoadingError(f"{what} cannot be loaded: {reason}") from error
 
 
 def _named(device: torch.device) -> str:

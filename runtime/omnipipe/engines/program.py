@@ -4,13 +4,16 @@ A program computes; it does not wait, batch, route or keep time. `run` gets the 
 requests the engine put together, and says for each what came out and whether it wants to go on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 from omnipipe.wire.value import Value
 
-__all__ = ["BatchProgram", "Emit", "Job", "Outcome", "StageContext"]
+__all__ = ["BatchProgram", "Emit", "Job", "Outcome", "StageContext", "attempt"]
+
+GivenP = ParamSpec("GivenP")
+MadeT = TypeVar("MadeT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +78,12 @@ class BatchProgram(Protocol):
         """One outcome a job, in order. An exception in its place fails that job alone: a RequestError is shown to the
         client, anything else is logged and becomes `internal`. When the call itself raises, each job of a batch is
         tried once more alone, and those that raise again fail: change `state` last, so that a second try works."""
+
+
+def attempt(work: Callable[GivenP, MadeT], *given: GivenP.args, **named: GivenP.kwargs) -> MadeT | Exception:
+    """What is done for one job of a batch; what it raises ends that job alone (`BatchProgram.run`), and the engine logs
+    and counts it. This is the boundary of a job: a program needs no other."""
+    try:
+        return work(*given, **named)
+    except Exception as error:  # whatever a model or a library comes to
+        return error

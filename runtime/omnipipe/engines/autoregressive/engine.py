@@ -18,11 +18,13 @@ from omnipipe.engines.autoregressive.architecture import Architecture, examine
 from omnipipe.engines.autoregressive.blocks import BlockPool
 from omnipipe.engines.autoregressive.draft import Draft, check_vocabulary
 from omnipipe.engines.autoregressive.exchange import Exchange
+from omnipipe.engines.autoregressive.forcing import Forcing
 from omnipipe.engines.autoregressive.fusion import Fusion
 from omnipipe.engines.autoregressive.grammar import Grammars
 from omnipipe.engines.autoregressive.kv import KvMemory
 from omnipipe.engines.autoregressive.linears import pack_linears
 from omnipipe.engines.autoregressive.live import Live
+from omnipipe.engines.autoregressive.masks import Masks
 from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.engines.autoregressive.program import AutoregressiveProgram
 from omnipipe.engines.autoregressive.runner import Runner
@@ -31,7 +33,7 @@ from omnipipe.engines.autoregressive.scoring import rows_at_once
 from omnipipe.engines.autoregressive.settling import Settling
 from omnipipe.engines.autoregressive.sizing import kv_blocks
 from omnipipe.engines.autoregressive.speculation import Speculation
-from omnipipe.engines.engine import Begin, Drop, EngineLoad, Failure, Feed, Pause, Result, Resume, Work
+from omnipipe.engines.engine import Begin, Drop, Emission, EngineLoad, Failure, Feed, Pause, Result, Resume, Work
 from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.program import Job
 from omnipipe.errors import ErrorKind, RequestError
@@ -107,7 +109,11 @@ class AutoregressiveEngine:
             architecture=architecture,
             stage=stage,
         )
-        self._settling = Settling(self._exchange, self.scheduler, self.speculation, metrics)
+        self.forcing = Forcing(self.scheduler, rows_at_once(architecture.vocab_size))
+        masks = Masks(self._grammars.tokens)
+        self._settling = Settling(self._exchange, self.scheduler, self.speculation, metrics, masks)
+        self._told_first = False
+        """The last step computed nothing: see `_tells_first`."""
         self._steps = 0
         self._last_batch = 0
 
@@ -154,6 +160,8 @@ class AutoregressiveEngine:
         with torch.inference_mode():
             for live in list(exchange.new.values())[:_BEGIN_AT_ONCE]:
                 exchange.begin(live)
+            if self._tells_first():
+                return results
             for live in [live for live in exchange.fed.values() if live.feeds]:
                 exchange.feed(live)
             slices = self.scheduler.schedule()
@@ -167,6 +175,13 @@ class AutoregressiveEngine:
     def load(self) -> EngineLoad:
         exchange = self._exchange
         return EngineLoad(exchange.unstarted, len(exchange.live) - exchange.unstarted, self._steps, self._last_batch)
+
+    def _tells_first(self) -> bool:
+        """Whether what requests had to say as they began leaves ahead of the computing: the stages that hear it compute
+        meanwhile. Of two steps one computes, whatever begins."""
+        results = self._exchange.results
+        self._told_first = not self._told_first and any(isinstance(result, Emission) for result in results)
+        return self._told_first
 
     @staticmethod
     def _examine_draft(
@@ -196,6 +211,7 @@ class AutoregressiveEngine:
         for _, live in part:
             self._exchange.start(live)
         self._grammars.prepare([live.match for piece, live in part if piece.samples and live.match is not None])
+        self.forcing.guess(part)
         if self.speculation is not None:
             self.speculation.guess(part)
         if self._compute_part(part):

@@ -5,10 +5,12 @@ model, nor decide what is computed next.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 
+from omnipipe.engines.autoregressive import sequence as sequences
 from omnipipe.engines.autoregressive.architecture import Architecture
 from omnipipe.engines.autoregressive.grammar import Grammars
 from omnipipe.engines.autoregressive.live import Live, append, check_room, make_sequence
@@ -27,7 +29,7 @@ from omnipipe.engines.autoregressive.program import (
 from omnipipe.engines.autoregressive.sampler import Chooser
 from omnipipe.engines.autoregressive.scheduler import Scheduler, Slice
 from omnipipe.engines.engine import Consumed, Emission, Failure, Finished, Result
-from omnipipe.engines.program import Emit
+from omnipipe.engines.program import Emit, attempt
 from omnipipe.engines.timers import Timers
 from omnipipe.errors import ErrorKind, RequestError
 
@@ -103,62 +105,66 @@ class Exchange:
     def begin(self, live: Live) -> None:
         job = live.job
         del self.new[job.rid]
-        try:
-            generation = self._program.begin(job, self._context)
-            if generation is None:
-                return  # it comes back when it is fed
-            if not isinstance(generation, Generation):
-                self._emit(live, generation)
-                self.forget(job.rid)
-                self.results.append(Finished(job.rid))
-                return
-            live.generation = generation
-            self._check(live, generation.prompt)
-            sequence = make_sequence(job.rid, generation, self._context)
-            banned = generation.stop_tokens if generation.min_tokens > 0 else frozenset()
-            told = [token for part in generation.prompt if part.embeds is None for token in part.tokens]
-            told += generation.told
-            live.chooser = Chooser(generation.sampling, told, banned)
-            if generation.grammar is not None:
-                live.match = self._grammars.match(generation.grammar)
-        except Exception as error:  # the boundary to the program: what it raises ends this request
-            self.fail(live, error)
+        sequence = attempt(self._begun, live)
+        if isinstance(sequence, Exception):
+            self.fail(live, sequence)
+            return
+        if sequence is None:
             return
         self._consumed(live)
         live.begin(sequence)
         self._scheduler.add(sequence)
-        self._emit(live, generation.emits)
+        self._emit(live, live.generation.emits)
+
+    def _begun(self, live: Live) -> sequences.Sequence | None:
+        """None: there is its answer already, or not enough to begin with."""
+        job = live.job
+        generation = self._program.begin(job, self._context)
+        if generation is None:
+            return None  # it comes back when it is fed
+        if not isinstance(generation, Generation):
+            self._emit(live, generation)
+            self.forget(job.rid)
+            self.results.append(Finished(job.rid))
+            return None
+        live.generation = generation
+        self._check(live, generation.prompt)
+        sequence = make_sequence(job.rid, generation, self._context)
+        banned = generation.stop_tokens if generation.min_tokens > 0 else frozenset()
+        told = [token for part in generation.prompt if part.embeds is None for token in part.tokens]
+        told += generation.told
+        live.chooser = Chooser(generation.sampling, told, banned)
+        if generation.grammar is not None:
+            live.match = self._grammars.match(generation.grammar)
+        return sequence
 
     def feed(self, live: Live) -> None:
         """Stream input has come."""
-        try:
-            turn = self._program.feed(live.job)
-            self._consumed(live)
-            self._apply(live, turn)
-        except Exception as error:  # as above
-            self.fail(live, error)
-            return
-        if turn.finish is not None:
+        turn = attempt(self._feed, live)
+        if isinstance(turn, Exception):
+            self.fail(live, turn)
+        elif turn.finish is not None:
             self._end(live, turn.finish, None)
+
+    def _feed(self, live: Live) -> Turn:
+        turn = self._program.feed(live.job)
+        self._consumed(live)
+        self._apply(live, turn)
+        return turn
 
     def took(self, taken: Sequence[Taken]) -> None:
         """Tokens were chosen, for each request one."""
         going: list[tuple[Live, Progress]] = []
         for one in taken:
-            try:
-                progress = self._took(*one)
-            except Exception as error:  # as above
-                self.fail(one[0], error)
-                continue
-            if progress is not None:
+            progress = attempt(self._took, *one)
+            if isinstance(progress, Exception):
+                self.fail(one[0], progress)
+            elif progress is not None:
                 going.append((one[0], progress))
         if self._together is not None:
             going = self._tell_together(self._together, going)
         for live, progress in going:
-            try:
-                self._advance(live, progress)
-            except Exception as error:  # as above
-                self.fail(live, error)
+            self._attempt(live, partial(self._advance, live, progress))
 
     def hand_prompt(self, live: Live, piece: Slice, states: Mapping[int, torch.Tensor]) -> None:
         """Hidden states of a slice of the prompt; the row of a slice that samples goes with its token."""
@@ -168,22 +174,26 @@ class Exchange:
             return
         live.handed = last
         rows = slice(first - piece.start, last - piece.start)
-        held = live.sequence.held
-        try:
-            turn = self._program.advance(live.job, Progress((), hidden={k: s[rows].clone() for k, s in states.items()}))
-            self._apply(live, turn)
-            live.sequence.held |= held
-        except Exception as error:  # as above
-            self.fail(live, error)
+        self._attempt(
+            live, lambda: self._hand(live, Progress((), hidden={k: s[rows].clone() for k, s in states.items()}))
+        )
 
     def hand_scores(self, live: Live, found: Sequence[TokenLogprobs]) -> None:
         """How likely the next tokens of the prompt were."""
+        self._attempt(live, lambda: self._hand(live, Progress((), prompt_logprobs=found)))
+
+    def _hand(self, live: Live, progress: Progress) -> None:
+        """Something of the prompt. A request that is held stays so."""
         held = live.sequence.held
-        try:
-            self._apply(live, self._program.advance(live.job, Progress((), prompt_logprobs=found)))
-            live.sequence.held |= held
-        except Exception as error:  # as above
+        self._apply(live, self._program.advance(live.job, progress))
+        live.sequence.held |= held
+
+    def _attempt(self, live: Live, work: Callable[[], None]) -> bool:
+        """Whether it went well: what it raises has ended this request."""
+        error = attempt(work)
+        if error is not None:
             self.fail(live, error)
+        return error is None
 
     def end_at_once(self, live: Live) -> None:
         """Its prompt has been computed, and that was all."""
@@ -209,14 +219,13 @@ class Exchange:
         """Those that it worked for."""
         if not going:
             return going
-        try:
-            program.tokens([(live.job, progress) for live, progress in going])
-        except Exception as error:  # as above, but whose fault it is will show one by one
-            if len(going) > 1:
-                return [one for pair in going for one in self._tell_together(program, [pair])]
-            self.fail(going[0][0], error)
-            return []
-        return going
+        error = attempt(program.tokens, [(live.job, progress) for live, progress in going])
+        if error is None:
+            return going
+        if len(going) > 1:  # whose fault it is will show one by one
+            return [one for pair in going for one in self._tell_together(program, [pair])]
+        self.fail(going[0][0], error)
+        return []
 
     def _advance(self, live: Live, progress: Progress) -> None:
         sequence = live.sequence
@@ -247,10 +256,7 @@ class Exchange:
             stop_logprobs=stop_logprobs,
             hidden=hidden or {},
         )
-        try:
-            self._emit(live, self._program.finish(live.job, end))
-        except Exception as error:  # as above
-            self.fail(live, error)
+        if not self._attempt(live, lambda: self._emit(live, self._program.finish(live.job, end))):
             return
         self.forget(live.job.rid)
         self.results.append(Finished(live.job.rid))

@@ -21,6 +21,7 @@ from omnipipe.engines.autoregressive.attention import STEP
 from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
 from omnipipe.engines.autoregressive.layers import AttentionNumbers, FusedLayer, read_layer
 from omnipipe.engines.autoregressive.linears import pack_linears
+from omnipipe.engines.autoregressive.straight import Straight, straighten
 from omnipipe.engines.kernels.native import NativeKernels
 
 __all__ = ["Fusion"]
@@ -92,6 +93,8 @@ class Fusion:
         self._memory: KvMemory | None = None
         self.fused = 0
         """Layers that have been changed over."""
+        self.straight: Straight | None = None
+        """In the end: the model's forward, where it is of a known kind."""
 
     def advance(self) -> bool:
         """A layer more, between two steps; whether that was all."""
@@ -109,6 +112,7 @@ class Fusion:
         if done:
             self._notes = None
             pack_linears(self._model, panels=True)
+            self._straighten()
             _log.info(
                 "stage %s: %d of %d layers run in the kernel", self._stage, self.fused, len(self._architecture.layers)
             )
@@ -129,8 +133,21 @@ class Fusion:
         self._change(index, self._notes.pop(index))
         return not self._notes
 
+    def _straighten(self) -> None:
+        try:
+            with torch.inference_mode():
+                self.straight = straighten(self._model, *self._positions(), self._step())
+        except Exception as error:  # the boundary to the model's code: it goes on as it is
+            _log.warning("stage %s: called as it is: %s: %s", self._stage, type(error).__name__, error)
+
+    def _positions(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens, and where they are: at both ends of the model's context, for some architectures treat far ones
+        differently."""
+        half, last = _ROWS // 2, self._architecture.context
+        ids = (torch.arange(_ROWS) * 13 + 1) % min(self._architecture.vocab_size, 1000)
+        return ids[None], torch.tensor([[*range(_ROWS - half), *range(last - half, last)]])
+
     def _record(self) -> dict[int, _Note]:
-        """Positions at both ends of the model's context: some architectures treat far ones differently."""
         model, recorder = self._model, _Recorder()
         noted: list[tuple[nn.Module, torch.Tensor, Mapping[str, Any], Any]] = []
 
@@ -141,11 +158,9 @@ class Fusion:
         layers = [module for module in model.modules() if hasattr(module, "self_attn")]
         hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers]
         try:
-            half, last = _ROWS // 2, self._architecture.context
-            positions = torch.tensor([[*range(_ROWS - half), *range(last - half, last)]])
-            ids = (torch.arange(_ROWS) * 13 + 1) % min(self._architecture.vocab_size, 1000)
+            ids, positions = self._positions()
             model(
-                input_ids=ids[None],
+                input_ids=ids,
                 position_ids=positions,
                 use_cache=False,
                 logits_to_keep=torch.tensor([_ROWS - 1]),
@@ -178,15 +193,17 @@ class Fusion:
                 linear.register_parameter(name, None)
         self.fused += 1
 
-    def _agrees(self, fused: FusedLayer, note: _Note) -> bool:
+    def _step(self) -> PagedStep:
+        """Of the run that is compared."""
         size = self._block_tokens
         if self._memory is None:
             self._memory = KvMemory(self._architecture, -(-_ROWS // size), size, torch.float32, torch.device("cpu"))
             self._memory.native = self._kernel
-        blocks = range(1, 1 - -_ROWS // size)
-        step = PagedStep(self._memory, [Place(0, _ROWS, _ROWS, blocks)])
+        return PagedStep(self._memory, [Place(0, _ROWS, _ROWS, range(1, 1 - -_ROWS // size))])
+
+    def _agrees(self, fused: FusedLayer, note: _Note) -> bool:
         try:
-            found = fused(note.x, **{**note.given, STEP: step})
+            found = fused(note.x, **{**note.given, STEP: self._step()})
         except RuntimeError as error:
             _log.debug("stage %s: %s", self._stage, error)
             return False

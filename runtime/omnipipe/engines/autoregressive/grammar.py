@@ -1,22 +1,27 @@
-"""Grammars: which tokens may come next. llguidance does the work; it lets go of the GIL, so that masks are computed
-beside the model's forward.
+"""Grammars: which tokens may come next. llguidance does the work.
+
+Most masks take some ten microseconds, less than it takes to have another thread do it: they are computed when they are
+needed. Those of a request whose last one took long are computed beside the model's forward, for llguidance lets go of
+the GIL.
 
 A matcher is built in a thread when its request begins (a large schema takes long) and asked first when the request
 samples its first token, which is after its prompt has been computed. It is kept: requests of one grammar have copies.
 """
 
 import json
+import re
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import torch
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.hf import from_tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from omnipipe.engines.autoregressive.masks import words_for
 from omnipipe.engines.autoregressive.program import Grammar
 from omnipipe.errors import ErrorKind, RequestError
 
@@ -24,13 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Grammars", "Match"]
-
-_SPREAD: Final = np.where(
-    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), np.float32(0), np.float32("-inf")
-)
-"""Byte -> what eight tokens are to have added to their logits. Filling in where a mask is set takes several times as
-long as adding, which the sampler has to do while everybody waits."""
-
 
 _CHARACTER: Final = r'[^"\\\x00-\x1F\x7F]'
 _SLICES: Final = [
@@ -41,9 +39,16 @@ _SLICES: Final = [
 """Tokens that a grammar mostly allows or forbids together, so that they are looked at once: the inside of JSON's texts.
 llguidance's own have no short ones, and look at every token where a text may have few more characters."""
 
+_TOO_COMPLEX: Final = re.compile(r"^\s*Stop: \w+TooComplex$", re.MULTILINE)
+"""In what llguidance says of a grammar that it gave up on; of a token that does not fit it says something else."""
+
 _KEPT: Final = 32
 """Grammars whose matcher is kept; building one takes as long as a hundred masks."""
 _LONGEST_KEPT: Final = 1 << 16
+
+_SLOW_NS: Final = 300_000
+"""What a mask may take before the next one is computed beside the model. To have a thread do it takes about a third of
+that from this one, and more from the model, whose threads it is in the way of."""
 
 
 class Match:
@@ -53,39 +58,62 @@ class Match:
         self._built = built
         self._own: LLMatcher | None = None
         self._param = param
-        self._mask: Future[torch.Tensor] | None = None
+        self._ahead: Future[torch.Tensor] | None = None
+        self._slow = True  # the first waits for the matcher
 
     def expect(self) -> "Future[torch.Tensor] | None":
-        """What the mask of the next token is to be put into; None: it is there, or on its way."""
-        if self._mask is not None:
+        """What the mask of the next token is to be put into, by a thread; None: it is there, or on its way, or needs
+        none."""
+        if self._ahead is not None or not self._slow:
             return None
-        self._mask = Future()
-        return self._mask
+        self._ahead = Future()
+        return self._ahead
 
-    def mask(self) -> torch.Tensor:
-        """`[vocabulary]`: 0 where allowed, else -inf. Raises RequestError when the grammar makes no sense or is too
-        large."""
-        assert self._mask is not None
-        mask, self._mask = self._mask, None
-        return mask.result()
+    def fill(self, words: torch.Tensor) -> None:
+        """Puts what may come next into the words, a bit for each token. Raises RequestError when the grammar makes no
+        sense or is too large."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            words.copy_(ahead.result())
+            return
+        self.compute(words)
 
     def take(self, token: int) -> None:
         """The token that was chosen."""
         matcher = self._matcher()
-        if not matcher.consume_token(token):
-            raise RuntimeError(f"the grammar does not allow the token {token}: {matcher.get_error()}")
+        if matcher.consume_token(token):
+            return
+        if _TOO_COMPLEX.search(matcher.get_error()):
+            raise self._unusable(matcher)
+        raise RuntimeError(f"the grammar does not allow the token {token}: {matcher.get_error()}")
+
+    def forced(self) -> list[int]:
+        """The next tokens, where the grammar leaves one text: as the tokenizer writes it, for masks leave no other way.
+        None while another thread has the matcher."""
+        if self._own is None or self._slow or self._ahead is not None:
+            return []
+        return list(self._own.compute_ff_tokens())
+
+    def back(self, tokens: int) -> None:
+        """So many tokens were not taken after all."""
+        if tokens and not self._matcher().rollback(tokens):
+            raise RuntimeError(f"the grammar does not go back: {self._matcher().get_error()}")
 
     def complete(self) -> bool:
         """Nothing can follow."""
         return self._matcher().is_stopped()
 
-    def compute(self, columns: int) -> torch.Tensor:
-        """The mask itself. In a thread of its own: it takes as long as a small model's layer."""
+    def compute(self, words: torch.Tensor) -> None:
+        """The mask itself, wherever it is wanted."""
         matcher = self._matcher()
         if matcher.is_error():
             raise self._unusable(matcher)
-        bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-        return torch.from_numpy(_SPREAD.take(bits, axis=0).reshape(-1)[:columns])
+        started = time.thread_time_ns()
+        matcher.unsafe_compute_mask_ptr(words.data_ptr(), words.numel() * words.element_size())
+        self._slow = time.thread_time_ns() - started > _SLOW_NS
+        if matcher.is_stopped() and matcher.stop_reason() == "InternalError":
+            # It would end the text where the grammar does not: of a rule that needs itself, for one.
+            raise self._refused("no text fits it from here on")
 
     def _matcher(self) -> LLMatcher:
         if self._own is None:
@@ -96,8 +124,10 @@ class Match:
         return self._own
 
     def _unusable(self, matcher: LLMatcher) -> RequestError:
-        words = f"the grammar cannot be used: {_first_line(matcher.get_error())}"
-        return RequestError(ErrorKind.INVALID, words, param=self._param)
+        return self._refused(_in_a_line(matcher.get_error()))
+
+    def _refused(self, reason: str) -> RequestError:
+        return RequestError(ErrorKind.INVALID, f"the grammar cannot be used: {reason}", param=self._param)
 
 
 class Grammars:
@@ -107,13 +137,14 @@ class Grammars:
         self, tokenizer: "PreTrainedTokenizerBase | None", vocab_size: int, stop_tokens: Sequence[int] = ()
     ) -> None:
         """`vocab_size`: columns of the logits. `stop_tokens`: what may follow a complete text."""
-        self._columns = vocab_size
+        self.tokens = vocab_size
+        """Bits of a mask."""
         self._pool = ThreadPoolExecutor(2, "grammar")
         self._tokenizer: Future[LLTokenizer] | None = None
         self._kept: OrderedDict[str, Future[LLMatcher]] = OrderedDict()
         """By the grammar's text; the longest unused first."""
         if isinstance(tokenizer, PreTrainedTokenizerFast):
-            known = max(vocab_size, len(tokenizer))
+            known = self.tokens = max(vocab_size, len(tokenizer))
             self._tokenizer = self._pool.submit(
                 from_tokenizer, tokenizer, n_vocab=known, eos_token=list(stop_tokens) or None, slices=_SLICES
             )
@@ -137,10 +168,10 @@ class Grammars:
         return Match(built, grammar.param)
 
     def prepare(self, matches: Sequence[Match]) -> None:
-        """Begins to compute the masks of their next tokens."""
+        """Begins to compute the masks of their next tokens, where that takes long."""
         asked = [(match, mask) for match in matches if (mask := match.expect()) is not None]
         if asked:
-            self._pool.submit(_compute, asked, self._columns)
+            self._pool.submit(_compute, asked, words_for(self.tokens))
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -150,10 +181,12 @@ class Grammars:
         return LLMatcher(tokenizer.result(), text, log_level=0)
 
 
-def _compute(asked: Sequence[tuple[Match, "Future[torch.Tensor]"]], columns: int) -> None:
+def _compute(asked: Sequence[tuple[Match, "Future[torch.Tensor]"]], words: int) -> None:
     for match, mask in asked:
         try:
-            mask.set_result(match.compute(columns))
+            found = torch.empty(words, dtype=torch.int32)
+            match.compute(found)
+            mask.set_result(found)
         except Exception as error:  # the boundary of the thread: whoever asks for the mask gets it
             mask.set_exception(error)
 
@@ -180,9 +213,12 @@ def _text(grammar: Grammar) -> str:
                 return LLMatcher.grammar_from_lark(str(source))
     except ValueError as error:
         raise RequestError(
-            ErrorKind.INVALID, f"the grammar cannot be used: {_first_line(str(error))}", param=grammar.param
+            ErrorKind.INVALID, f"the grammar cannot be used: {_in_a_line(str(error))}", param=grammar.param
         ) from error
 
 
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0][:200] if text.strip() else "it is empty"
+def _in_a_line(text: str) -> str:
+    """Its first line says what could not be read, one of those after a drawing of it may say why."""
+    what, *more = text.strip().splitlines() or ["it is empty"]
+    why = next((line.strip() for line in more if line.strip().startswith("error: ")), "").removeprefix("error: ")
+    return (f"{what} {why}" if why else what)[:300]

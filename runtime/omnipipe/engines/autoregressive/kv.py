@@ -4,8 +4,11 @@ For each layer K is `[block, head, dim, slot]` and V `[block, head, slot, dim]`:
 many keys, and a sum over many values, both read memory in order. Block 0 stays zero; padding points at it.
 """
 
+import math
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -14,6 +17,9 @@ from omnipipe.engines.autoregressive.architecture import Architecture
 from omnipipe.engines.kernels.native import NativeKernels
 
 __all__ = ["KvMemory", "PagedStep", "Place"]
+
+_LARGE: Final = 4 << 20
+"""Bytes from which on large pages are asked for: two of them."""
 
 
 class KvMemory:
@@ -26,14 +32,25 @@ class KvMemory:
         self.native: NativeKernels | None = None
         """Where its kernel takes these shapes, and the engine wants it."""
         count = blocks + 1
-        self.keys = [
-            torch.zeros((count, s.kv_heads, s.key_dim, block_tokens), dtype=dtype, device=device)
-            for s in architecture.layers
-        ]
+        self.keys = [_zeros((count, s.kv_heads, s.key_dim, block_tokens), dtype, device) for s in architecture.layers]
         self.values = [
-            torch.zeros((count, s.kv_heads, block_tokens, s.value_dim), dtype=dtype, device=device)
-            for s in architecture.layers
+            _zeros((count, s.kv_heads, block_tokens, s.value_dim), dtype, device) for s in architecture.layers
         ]
+
+
+def _zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """In large pages where the system has them: blocks of a few KiB lie anywhere, and each would be a page to look up.
+    All of it is written at once, so that what a machine has too little memory for fails now rather than some day."""
+    size = math.prod(shape) * dtype.itemsize
+    advice = getattr(mmap, "MADV_HUGEPAGE", None)
+    if device.type != "cpu" or advice is None or size < _LARGE:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(advice)
+    except OSError:  # a kernel without large pages; or no room, which torch says in its own words
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.frombuffer(memory, dtype=dtype).view(shape).zero_()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,10 @@ def pack_linears(model: nn.Module, *, gain: float = _GAIN, panels: bool = False)
 
 
 def _is_plain(layer: nn.Linear) -> bool:
+    """With weights of its own, and nothing that somebody else has put there, which would be lost."""
     weight: torch.Tensor | None = layer.weight  # None in a layer that the kernel computes, whatever its type says
-    return weight is not None and weight.dtype == torch.float32 and weight.device.type == "cpu"
+    changed = "forward" in vars(layer) or layer._forward_hooks or layer._forward_pre_hooks
+    return weight is not None and weight.dtype == torch.float32 and weight.device.type == "cpu" and not changed
 
 
 def _gain(layer: nn.Linear, kind: type[_PackedLinear] | type[_PanelLinear]) -> float:

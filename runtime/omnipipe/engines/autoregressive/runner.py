@@ -14,6 +14,7 @@ from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
 from omnipipe.engines.autoregressive.scheduler import Slice
 from omnipipe.engines.autoregressive.sequence import Sequence as Generated
 from omnipipe.engines.autoregressive.sequence import Span
+from omnipipe.engines.autoregressive.straight import Straight
 
 __all__ = ["Output", "Runner"]
 
@@ -48,11 +49,14 @@ class Runner:
         if any(not 0 <= layer <= layers for layer in wanted.values()):
             raise ValueError(f"hidden layers {tuple(hidden_layers)} of a model with {layers} layers")
         self._wanted = wanted
-        self._fusion = None if fusion is None or fusion.finish() else fusion
+        self._straight: Straight | None = None
+        self._fusion = fusion
+        if fusion is not None and fusion.finish():
+            self._end_fusion(fusion)
 
     def forward(self, slices: Sequence[Slice], *, hidden: bool = False) -> Output:
         if self._fusion is not None and self._fusion.advance():
-            self._fusion = None
+            self._end_fusion(self._fusion)
         ids: list[int] = []
         positions: list[int] = []
         places: list[Place] = []
@@ -71,22 +75,31 @@ class Runner:
                 scored += range(row + asked.start - piece.start, row + asked.stop - piece.start)
             if piece.sequence.spans:
                 spans.append((row, piece))
+        lie = self._positions(slices, positions)
+        keep = torch.tensor(rows + scored, dtype=torch.long, device=self._device)
+        step = PagedStep(self._memory, places)
+        states: dict[int, torch.Tensor] = {}
         wants_hidden = hidden and bool(self._wanted)
-        out = self._model(
-            **self._inputs(ids, spans),
-            position_ids=self._positions(slices, positions),
-            use_cache=False,
-            logits_to_keep=torch.tensor(rows + scored, dtype=torch.long, device=self._device),
-            output_hidden_states=wants_hidden,
-            **{STEP: PagedStep(self._memory, places)},
-        )
-        states = {}
-        if wants_hidden:
-            states = {layer: out.hidden_states[index][0] for layer, index in self._wanted.items()}
-        logits = out.logits[0].float()
+        if self._straight is not None and not spans and not wants_hidden and lie.dim() == 2:
+            logits = self._straight(torch.tensor([ids]), lie, keep, step)
+        else:
+            out = self._model(
+                **self._inputs(ids, spans),
+                position_ids=lie,
+                use_cache=False,
+                logits_to_keep=keep,
+                output_hidden_states=wants_hidden,
+                **{STEP: step},
+            )
+            if wants_hidden:
+                states = {layer: out.hidden_states[index][0] for layer, index in self._wanted.items()}
+            logits = out.logits[0].float()
         if scored:
             return Output(logits[: len(rows)], states, logits[len(rows) :])
         return Output(logits, states)
+
+    def _end_fusion(self, fusion: Fusion) -> None:
+        self._fusion, self._straight = None, fusion.straight
 
     def _positions(self, slices: Sequence[Slice], counted: list[int]) -> torch.Tensor:
         """`[1, T]`, or `[3, 1, T]` where one of the sequences has positions of three dimensions."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import torch
 
+from omnipipe.engines.autoregressive.masks import Masks
 from omnipipe.engines.autoregressive.noise import uniform
 from omnipipe.engines.autoregressive.program import Choice, Sampling, TokenLogprobs
 from omnipipe.engines.autoregressive.race import numbers
@@ -102,19 +103,20 @@ class Sampled:
 def sample(
     logits: torch.Tensor,
     choosers: Sequence[Chooser],
-    masks: Sequence[tuple[int, torch.Tensor]] = (),
+    masks: Masks | None = None,
     *,
     logprobs: bool = True,
 ) -> Sampled:
-    """`logits`: `[rows, vocabulary]` in f32, overwritten. `masks`: row and `[vocabulary]`, 0 where allowed,
-    -inf elsewhere.
+    """`logits`: `[rows, vocabulary]` in f32, overwritten. `masks`: of those rows that are held to a grammar.
     `logprobs`: False: of nobody, whatever was asked for."""
     asked = [row for row, chooser in enumerate(choosers) if logprobs and chooser.sampling.logprobs is not None]
     raw = logits[asked].log_softmax(-1) if asked else None
-    _adjust(logits, choosers, {row for row, _ in masks})
-    for row, allowed in masks:
-        logits[row] += _without(choosers[row].banned, allowed).to(logits.device)
-    best, likeliest = _largest(logits)
+    masked = () if masks is None else masks.rows
+    _adjust(logits, choosers, masked)
+    if masks is not None and masked:
+        best, likeliest = _largest_allowed(logits, masks, choosers)
+    else:
+        best, likeliest = _largest(logits)
     tokens: list[int] = torch.where(best.isfinite(), likeliest, -1).tolist()
     drawn = [row for row, chooser in enumerate(choosers) if not chooser.greedy and tokens[row] >= 0]
     if drawn:
@@ -127,21 +129,39 @@ def sample(
 
 def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Of each row, and where. The kernel's takes a fraction of the time of torch's on a CPU, once it is there."""
-    operations: Any = torch.ops  # not typed
-    if logits.device.type == "cpu" and logits.is_contiguous() and hasattr(operations.omnipipe, "largest"):
-        found: tuple[torch.Tensor, torch.Tensor] = operations.omnipipe.largest(logits)
+    kernel = _kernel("largest", logits)
+    if kernel is not None:
+        found: tuple[torch.Tensor, torch.Tensor] = kernel(logits)
         return found
     best, likeliest = logits.max(-1)
     return best, likeliest
 
 
-def _without(banned: frozenset[int], allowed: torch.Tensor) -> torch.Tensor:
-    """What a grammar allows wins over a ban that would leave nothing."""
-    if not banned:
-        return allowed
-    left = allowed.clone()
-    left[list(banned)] = float("-inf")
-    return left if (left == 0).any() else allowed
+def _largest_allowed(
+    logits: torch.Tensor, masks: Masks, choosers: Sequence[Chooser]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same among what is allowed. Rows that are drawn from have -inf elsewhere afterwards."""
+    for place, row in enumerate(masks.rows):
+        if choosers[row].banned:  # what a grammar allows wins over a ban that would leave nothing
+            masks.without(place, choosers[row].banned, logits.shape[1])
+    kernel = _kernel("largest_allowed", logits)
+    if kernel is None:
+        masks.apply(logits)
+        return _largest(logits)
+    places = [-1] * len(choosers)
+    for place, row in enumerate(masks.rows):
+        places[row] = place
+    found: tuple[torch.Tensor, torch.Tensor] = kernel(
+        logits, masks.bits, places, [not chooser.greedy for chooser in choosers]
+    )
+    return found
+
+
+def _kernel(name: str, logits: torch.Tensor) -> Any:  # not typed
+    """None: it is not there, or not for these."""
+    operations: Any = torch.ops
+    fits = logits.device.type == "cpu" and logits.is_contiguous()
+    return getattr(operations.omnipipe, name, None) if fits else None
 
 
 def _adjust(logits: torch.Tensor, choosers: Sequence[Chooser], masked: Collection[int]) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import torch
 
 from omnipipe.engines.autoregressive.exchange import Exchange, Taken
+from omnipipe.engines.autoregressive.grammar import Match
 from omnipipe.engines.autoregressive.live import Live
+from omnipipe.engines.autoregressive.masks import Masks
 from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.engines.autoregressive.runner import Output
 from omnipipe.engines.autoregressive.sampler import Chooser, Sampled, sample
@@ -45,8 +47,10 @@ class Settling:
         scheduler: Scheduler,
         speculation: Speculation | None,
         metrics: AutoregressiveMetrics | None,
+        masks: Masks,
     ) -> None:
         self._exchange = exchange
+        self._masks = masks
         self._scheduler = scheduler
         self._speculation = speculation
         self._metrics = metrics
@@ -56,7 +60,7 @@ class Settling:
         exchange = self._exchange
         due: list[_Due] = []
         choosers: list[Chooser] = []
-        masks: list[tuple[int, torch.Tensor]] = []
+        self._masks.clear()
         at = 0
         for piece, live in part:
             self._scheduler.computed(piece)
@@ -66,7 +70,7 @@ class Settling:
                 exchange.hand_prompt(live, piece, {layer: states[rows] for layer, states in output.hidden.items()})
             if piece.samples:
                 if live.match is not None:
-                    self._mask(live, len(choosers), masks)
+                    self._mask(live, live.match, len(choosers), piece.guesses)
                 due.append(_Due(piece, live, rows.stop - 1, len(choosers)))
                 choosers += [live.chooser, *live.ahead[: len(piece.guesses)]]
         if self._metrics is not None:
@@ -75,7 +79,7 @@ class Settling:
             self._score(part, output.scored)
         if not due:
             return
-        sampled = sample(output.logits, choosers, masks)
+        sampled = sample(output.logits, choosers, self._masks)
         if output.hidden:
             rows_of = [one.row for one in due]
             shown = {layer: states[rows_of] for layer, states in output.hidden.items()}
@@ -148,9 +152,13 @@ class Settling:
         self._scheduler.computed(Slice(sequence, len(sequence.tokens) - 1, 1, samples=True))
         return True
 
-    def _mask(self, live: Live, row: int, masks: list[tuple[int, torch.Tensor]]) -> None:
-        assert live.match is not None
+    def _mask(self, live: Live, match: Match, row: int, guesses: Sequence[int]) -> None:
+        """Of the next token, and of those behind each guess."""
         try:
-            masks.append((row, live.match.mask()))
+            self._masks.add(row, match.fill)
+            for ahead, token in enumerate(guesses, 1):
+                match.take(token)
+                self._masks.add(row + ahead, match.fill)
+            match.back(len(guesses))
         except Exception as error:  # the boundary to the grammar: it ends this request
             self._exchange.fail(live, error)

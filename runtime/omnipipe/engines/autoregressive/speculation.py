@@ -24,7 +24,7 @@ from omnipipe.engines.autoregressive.sampler import Chooser, sample
 from omnipipe.engines.autoregressive.scheduler import Scheduler, Slice
 from omnipipe.engines.autoregressive.sequence import Sequence as Generated
 
-__all__ = ["Speculation"]
+__all__ = ["Speculation", "guessable"]
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ class Speculation:
         if self._metrics is not None:
             self._metrics.drafted.value = self.drafted
             self._metrics.accepted.value = self.accepted
+        if any(piece.guesses and live.match is not None for piece, live in part):
+            return  # a grammar's guesses, which say nothing of the draft's
         if self._catches_up or self._pause or any(piece.size > 1 or not piece.samples for piece, _ in part):
             return
         guessed = any(piece.guesses for piece, _ in part)
@@ -129,17 +131,7 @@ class Speculation:
     # Guessing
 
     def _may_guess(self, piece: Slice, live: Live) -> bool:
-        sequence, generation = piece.sequence, live.generation
-        if (
-            piece.size > 1
-            or not piece.samples
-            or live.match is not None
-            or generation.hidden is not Hidden.NONE
-            or live.job.streams
-            or sequence.spans
-            or sequence.rope is not None
-            or len(sequence.tokens) + 1 >= min(sequence.limit, self._draft.context)
-        ):
+        if live.match is not None or not guessable(piece, live, self._draft.context):
             return False
         if live.rest > 0:
             live.rest -= 1
@@ -240,3 +232,18 @@ class Speculation:
             digest = sequence.digest(index, size)
             if digest is not None:
                 self._content[sequence.blocks[index]] = digest
+
+
+def guessable(piece: Slice, live: Live, context: int) -> bool:
+    """Whether tokens may be guessed behind this slice: it gives one token, and nothing is told of it or comes in that
+    the next one depends on. `context`: positions that there are at most."""
+    sequence = piece.sequence
+    return (
+        piece.size == 1
+        and piece.samples
+        and live.generation.hidden is Hidden.NONE
+        and not live.job.streams
+        and not sequence.spans
+        and sequence.rope is None
+        and len(sequence.tokens) + 1 < min(sequence.limit, context)
+    )

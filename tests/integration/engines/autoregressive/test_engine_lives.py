@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from omnipipe.engines.autoregressive.metrics import AutoregressiveMetrics
 from omnipipe.engines.autoregressive.program import Finish, Generation, Hidden, Progress, Prompt, Sampling, Turn
 from omnipipe.engines.engine import Feed
-from omnipipe.engines.program import Job
+from omnipipe.engines.program import Emit, Job
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.observe.metrics import Registry
 
@@ -273,6 +273,26 @@ def test_hidden_states_are_the_models_own(model: PreTrainedModel, expected: list
                 continue
             for layer in (0, 1, -1):
                 torch.testing.assert_close(answer.states(layer), states[layer][0, first:], atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_said_as_a_request_begins_leaves_before_the_model_computes(
+    model: PreTrainedModel, expected: list[int]
+) -> None:
+    with engine_for(TokenProgram(model)) as driver:
+        beside = driver.ask("beside", PROMPT, 40)
+        driver.step()
+        answers = []
+        for number in range(4):
+            emits = [Emit("tokens", Progress(()))]
+            generation = Generation([Prompt(PROMPT)], max_tokens=40, sampling=GREEDY, emits=emits)
+            answers.append(driver.begin(f"{number}", generation))
+            before = len(beside.tokens)
+            driver.step()
+            assert answers[-1].steps == 1 + number % 2, "of two steps one computes, whatever begins"
+            assert len(beside.tokens) - before == number % 2
+        driver.run()
+        assert all(answer.tokens == expected for answer in (beside, *answers))
+        driver.check_idle()
 
 
 def test_stream_input_grows_the_prompt_while_it_is_held(model: PreTrainedModel, expected: list[int]) -> None:

@@ -38,7 +38,7 @@ def test_what_does_not_load_is_passed_over(tmp_path: Path) -> None:
         (tmp_path / level.file).write_text("no library")
     words = [sys.executable, "-c", PASSED_OVER, str(tmp_path)]
     environment = {**os.environ, "PATH": str(tmp_path)}
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert "do not load" in done.stderr
     assert "no g++" in done.stderr

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.integration.engines.autoregressive.masking import masks_of
 
 from omnipipe.engines.autoregressive.program import Sampling
 from omnipipe.engines.autoregressive.sampler import Chooser, sample
@@ -120,9 +121,7 @@ def test_repetition_counts_the_prompt_and_the_others_do_not() -> None:
 def test_banned_and_masked_tokens_are_not_chosen() -> None:
     banned = Chooser(Sampling(temperature=0.0), [], frozenset({0, 1}))
     masked = Chooser(Sampling(temperature=3.0, seed=1), [])
-    allowed = torch.full((12,), -math.inf)
-    allowed[4] = 0
-    assert sample(LOGITS.repeat(2, 1), [banned, masked], [(1, allowed)]).tokens == [11, 4]
+    assert sample(LOGITS.repeat(2, 1), [banned, masked], masks_of({1: [4]}, 12)).tokens == [11, 4]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -136,15 +135,13 @@ def test_a_row_that_is_no_number_is_known_and_the_others_are_not_touched(bad: fl
 
 
 def test_a_grammar_wins_over_a_ban_that_would_leave_nothing() -> None:
-    allowed = torch.full((12,), -math.inf)
-    allowed[[4, 5]] = 0
+    masks = masks_of({0: [4, 5], 1: [4, 5]}, 12)
     some, all_banned = (Chooser(Sampling(temperature=0.0), [], frozenset(ban)) for ban in ({4, 0}, {4, 5}))
-    assert sample(LOGITS.repeat(2, 1), [some, all_banned], [(0, allowed), (1, allowed)]).tokens == [5, 4]
+    assert sample(LOGITS.repeat(2, 1), [some, all_banned], masks).tokens == [5, 4]
 
 
 def test_nothing_allowed_is_known() -> None:
-    nothing = torch.full((12,), -math.inf)
-    assert sample(LOGITS[None].clone(), [Chooser(Sampling(seed=1), [])], [(0, nothing)]).tokens == [-1]
+    assert sample(LOGITS[None].clone(), [Chooser(Sampling(seed=1), [])], masks_of({0: []}, 12)).tokens == [-1]
 
 
 def test_logprobs_are_the_models_own() -> None:

@@ -60,7 +60,7 @@ def any_generation(rng: random.Random) -> Generation:
     )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("drafts", [False, True], ids=["plain", "drafted"])
 def test_all_end_right_and_nothing_leaks(drafts: bool) -> None:
     rng = random.Random(20)
