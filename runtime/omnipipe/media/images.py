@@ -1,6 +1,7 @@
 """Pictures: encoded bytes to uint8[height, width, 3]."""
 
 import io
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from omnipipe.media.limits import MediaLimits
@@ -15,6 +16,11 @@ __all__ = ["decode_image"]
 
 _ORIENTATION: Final = 0x0112
 """The EXIF tag."""
+_BROKEN_EXIF: Final = (
+    SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError, struct.error, UserWarning,
+)  # fmt: skip
+"""What Pillow stumbles on in there: a beginning that is none, numbers of the wrong kind, places outside of it; and its
+warnings, where those are errors. Of what else it may come to, `Piece` makes a refusal."""
 _WITH_ALPHA: Final = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
@@ -70,6 +76,6 @@ def _upright(image: "Image") -> "Image":
     }
     try:
         turn = turns.get(image.getexif().get(_ORIENTATION))
-    except Exception:  # broken EXIF beside a good picture: viewers show it, and so do we
+    except _BROKEN_EXIF:  # beside a good picture: viewers show it, and so do we
         turn = None
     return image if turn is None else image.transpose(turn)

@@ -26,6 +26,7 @@ apiVersion: omnipipe.dev/v1alpha1
 kind: OmniPipeline
 metadata: {name: tiny-omni}
 spec:
+  transport: {deadAfterSeconds: 10}  # a busy machine may keep a stage quiet for long
   model: {family: qwen3_omni, source: "builtin://tiny-omni"}
   stages:
     - {name: thinker, engine: {kvBytes: 16777216}}

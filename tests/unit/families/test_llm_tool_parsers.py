@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from omnipipe.families.llm.asked import Function, Tool
 from omnipipe.families.llm.tools.choosing import choose_dialect
 from omnipipe.families.llm.tools.dialect import Arguments, Begin, Content, Delta, Dialect, Thought
-from omnipipe.families.llm.tools.glm4 import Glm4
 from omnipipe.families.llm.tools.harmony import Harmony
 from omnipipe.families.llm.tools.hermes import Hermes
 from omnipipe.families.llm.tools.llama3 import Llama3
 from omnipipe.families.llm.tools.mistral import Mistral
-from omnipipe.families.llm.tools.qwen3_coder import Qwen3Coder
 from omnipipe.families.llm.tools.sections import DeepSeek, Kimi
+from omnipipe.families.llm.tools.tagged_dialects import GLM4, QWEN3_CODER
 
 TOOLS = [
     Tool("function", Function("get_weather", parameters={"properties": {"city": {"type": "string"}}})),
@@ -42,8 +41,8 @@ DIALECTS: dict[str, Dialect] = {
     "llama3": Llama3(),
     "mistral": Mistral(named=False),
     "mistral-named": Mistral(named=True),
-    "qwen3_coder": Qwen3Coder(),
-    "glm4": Glm4(),
+    "qwen3_coder": QWEN3_CODER,
+    "glm4": GLM4,
     "deepseek": DeepSeek(fenced=False),
     "deepseek-fenced": DeepSeek(fenced=True),
     "kimi": Kimi(),
@@ -288,8 +287,6 @@ def test_text_without_calls_stays_as_it_is(text: str) -> None:
         ("… [TOOL_CALLS] …", Mistral),
         ("… <|start_header_id|> … <|python_tag|> …", Llama3),
         ("… <tool_call><function=name> …", type(None)),
-        ("… <tool_call>\n<function=name>\n<parameter=key> …", Qwen3Coder),
-        ("… <tool_call>{name}\n<arg_key> …", Glm4),
         ("… <｜tool▁calls▁begin｜> …", DeepSeek),
         ("… <|tool_calls_section_begin|> …", Kimi),
         ("… <|start|>assistant<|channel|>final<|message|> …", Harmony),
@@ -298,6 +295,11 @@ def test_text_without_calls_stays_as_it_is(text: str) -> None:
 )
 def test_the_template_tells_the_dialect(template: str, expected: type) -> None:
     assert type(choose_dialect("auto", template)) is expected
+
+
+def test_the_template_tells_apart_what_is_written_in_tags() -> None:
+    assert choose_dialect("auto", "… <tool_call>\n<function=name>\n<parameter=key> …") is QWEN3_CODER
+    assert choose_dialect("auto", "… <tool_call>{name}\n<arg_key> …") is GLM4
 
 
 def test_the_manifest_has_the_last_word() -> None:
@@ -313,7 +315,7 @@ def test_ids_are_such_as_the_templates_take() -> None:
 
 
 def test_text_is_streamed_and_other_values_are_not() -> None:
-    parser = Qwen3Coder().parser(TOOLS)
+    parser = QWEN3_CODER.parser(TOOLS)
     parser.push("<tool_call>\n<function=get_weather>\n<parameter=city>\n")
 
     assert parser.push('Pa"') == [Arguments('Pa\\"')]

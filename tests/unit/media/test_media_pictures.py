@@ -82,8 +82,11 @@ def test_photos_stand_upright(orientation: int, turn: "np.ufunc") -> None:
     np.testing.assert_array_equal(found, turn(np.asarray(picture())))
 
 
-def test_broken_exif_is_no_fault_of_the_picture() -> None:
-    data = save(picture(), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(9))
+@pytest.mark.parametrize("tiff", [
+    b"MM\0*\0\0\0\x08\xff\xff" + bytes(9), b"neither kind of file", b"MM\0*\xff\xff\xff\xf0", b"",
+])  # fmt: skip
+def test_broken_exif_is_no_fault_of_the_picture(tiff: bytes) -> None:
+    data = save(picture(), "PNG", exif=b"Exif\0\0" + tiff)
 
     np.testing.assert_array_equal(decode_image(data, LIMITS), np.asarray(picture()))
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from omnipipe.engines.loading import choose_device
-from omnipipe.engines.program import Emit, Job, Outcome, StageContext
+from omnipipe.engines.program import Emit, Job, Outcome, StageContext, attempt
 from omnipipe.families.orpheus.frames import PLACES
 from omnipipe.families.orpheus.snac import load_decoder
 from omnipipe.weights import resolve
@@ -59,10 +59,9 @@ class Vocoder:
         outcomes: dict[str, Outcome | Exception] = {}
         groups: dict[tuple[int, int, int], list[tuple[Job, _Sound]]] = defaultdict(list)
         for job in batch:
-            try:
-                sound = self._taken(job)
-            except Exception as error:  # the boundary of one job: the engine fails it and goes on with the others
-                outcomes[job.rid] = error
+            sound = attempt(self._taken, job)
+            if isinstance(sound, Exception):
+                outcomes[job.rid] = sound
                 continue
             count = self._ready(job, sound)
             if count:

@@ -1,29 +1,18 @@
-"""The graph of the qwen2_5_omni family: the stages of qwen3_omni, with programs of its own and another vocoder."""
+"""The graph of the qwen2_5_omni family: the stages that such models have in common, and its own vocoder."""
 
-from dataclasses import replace
-
-from omnipipe.families.qwen3_omni import graph as newer
-from omnipipe.spec.family import EdgeType, OutputType, ParamType, PortType, StageType
-from omnipipe.spec.plan import EdgeKind, Placement
+from omnipipe.families.omni_parts.graph import AUDIO, CODES, EDGES, SOURCES, stages_of
+from omnipipe.spec.family import EdgeType, Family, OutputType, ParamType, StageType
+from omnipipe.spec.plan import Placement
 
 __all__ = ["FAMILY"]
 
 _PACKAGE = "omnipipe.families.qwen2_5_omni"
-_PROGRAMS = {
-    "preprocess": "preprocess:Preprocess",
-    "audio-encoder": "encoders:AudioEncoder",
-    "vision-encoder": "encoders:VisionEncoder",
-    "thinker": "thinker:Thinker",
-    "talker": "talker:Talker",
-}
-_CODES = PortType("codes", EdgeKind.STREAM)
-_AUDIO = PortType("audio", EdgeKind.STREAM)
 
 _TOKEN2WAV = StageType(
     name="token2wav",
     program=f"{_PACKAGE}.token2wav:Token2Wav",
-    accepts={"codes": _CODES},
-    emits={"audio": _AUDIO},
+    accepts={"codes": CODES},
+    emits={"audio": AUDIO},
     params={
         "section_blocks": ParamType(
             int,
@@ -40,22 +29,12 @@ _TOKEN2WAV = StageType(
     help="Makes the waveform of the codes, 24 kHz mono 16 bit, in pieces as long as the model's look ahead.",
 )
 
-
-def _stages() -> tuple[StageType, ...]:
-    alike = [
-        replace(stage, program=f"{_PACKAGE}.{_PROGRAMS[stage.name]}")
-        for stage in newer.FAMILY.stages
-        if stage.name in _PROGRAMS
-    ]
-    return (*alike, _TOKEN2WAV)
-
-
-FAMILY = replace(
-    newer.FAMILY,
+FAMILY = Family(
     name="qwen2_5_omni",
     title="Qwen2.5-Omni: text, images, sound and video in, text and speech out",
-    stages=_stages(),
-    edges=(*newer.FAMILY.edges[:-1], EdgeType("talker", "token2wav", "codes", "codes")),
+    stages=(*stages_of(_PACKAGE), _TOKEN2WAV),
+    edges=(*EDGES, EdgeType("talker", "token2wav", "codes", "codes")),
     outputs=(OutputType("text", "thinker", "text"), OutputType("audio", "token2wav", "audio")),
     requests=f"{_PACKAGE}.requests:Qwen25OmniRequests",
+    sources=SOURCES,
 )

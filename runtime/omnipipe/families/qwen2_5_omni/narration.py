@@ -10,10 +10,12 @@ from typing import Final
 
 import torch
 
+from omnipipe.engines.autoregressive.program import End, Hidden
 from omnipipe.engines.program import Emit
+from omnipipe.families.omni_parts import narration as parts
+from omnipipe.families.omni_parts.tensors import from_torch
+from omnipipe.families.omni_parts.values import Prompt
 from omnipipe.families.qwen2_5_omni.values import SpeechBegin, Spoken
-from omnipipe.families.qwen3_omni.tensors import from_torch
-from omnipipe.families.qwen3_omni.values import Prompt
 from omnipipe.wire.value import Value
 
 __all__ = ["Narration"]
@@ -21,7 +23,7 @@ __all__ = ["Narration"]
 _OUT: Final = "speech"
 
 
-class Narration:
+class Narration(parts.Narration):
     """One request's. `specials`: the voice's beginning, the text's end, nothing."""
 
     def __init__(
@@ -49,25 +51,39 @@ class Narration:
         """Of tokens that may yet turn out not to be."""
 
     @property
-    def listening(self) -> bool:
-        """States of the prompt are still to come."""
-        return self._told < self._size
+    def listens(self) -> Hidden:
+        return Hidden.ALL
 
-    def listen(self, states: torch.Tensor) -> list[Emit]:
-        """Of the next positions of the prompt."""
-        end = self._told + len(states)
-        self._heard[self._told : end] += states.to("cpu", self._heard.dtype)
-        self._told = end
-        return [] if self.listening or self._start < self._size else [self._emit([])]
+    def hear(self, states: torch.Tensor) -> Sequence[Emit]:
+        """Of the prompt; behind it, of the newest token."""
+        return self._listen(states) if self._told < self._size else self._think(states)
 
     def verbatim(self) -> Emit:
-        """All there is to say: the prompt's end."""
         rows = self._heard[self._start :]
         self._heard = self._heard[: self._start]
         return self._emit([rows], last=True)
 
-    def think(self, state: torch.Tensor) -> list[Emit]:
-        """`state`: `[1, hidden]`, of the newest token."""
+    def say(self, row: torch.Tensor, *, holding: bool) -> list[Emit]:
+        self._newest, self._sure = row, not holding
+        if holding or not self._held:
+            return []
+        said, self._held = self._held, []
+        return [self._emit(said)]
+
+    def skip(self) -> Sequence[Emit]:
+        self._held, self._newest = [], None
+        return ()
+
+    def finish(self, end: End, *, cut: bool) -> Emit:
+        return self._emit([] if cut else self._held, last=True)
+
+    def _listen(self, states: torch.Tensor) -> list[Emit]:
+        end = self._told + len(states)
+        self._heard[self._told : end] += states.to("cpu", self._heard.dtype)
+        self._told = end
+        return [] if end < self._size or self._start < self._size else [self._emit([])]
+
+    def _think(self, state: torch.Tensor) -> list[Emit]:
         if self._newest is None:
             return []
         row, self._newest = self._newest + state.to("cpu", self._newest.dtype), None
@@ -75,22 +91,6 @@ class Narration:
             return [self._emit([row])]
         self._held.append(row)
         return []
-
-    def say(self, row: torch.Tensor, *, holding: bool) -> list[Emit]:
-        """`row`: `[1, hidden]`, of a new token."""
-        self._newest, self._sure = row, not holding
-        if holding or not self._held:
-            return []
-        said, self._held = self._held, []
-        return [self._emit(said)]
-
-    def skip(self) -> None:
-        """The newest token is not to be heard, nor are those that waited before it."""
-        self._held, self._newest = [], None
-
-    def finish(self, *, cut: bool) -> Emit:
-        """`cut`: what waits is not said: it is a stop string, or no content."""
-        return self._emit([] if cut else self._held, last=True)
 
     def _emit(self, rows: Sequence[torch.Tensor], *, last: bool = False) -> Emit:
         value: dict[str, Value] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnipipe.families.qwen3_omni.positions import Block, Grid, Plain, Woven
+from omnipipe.families.omni_parts.blocks import Block, Grid, Plain, Woven
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -1,13 +1,11 @@
-"""A client's request: as qwen3_omni has it, with this model's voices and stages."""
+"""A client's request: as such models have it, with this one's voices and stages."""
 
+from omnipipe.families.omni_parts.requests import OmniRequests
 from omnipipe.families.qwen2_5_omni.graph import FAMILY
-from omnipipe.families.qwen3_omni.requests import Qwen3OmniRequests
 
 __all__ = ["Qwen25OmniRequests"]
 
 
-class Qwen25OmniRequests(Qwen3OmniRequests):
-    """`families.requests.Requests` and `SpeechRequests` of the qwen2_5_omni family."""
-
+class Qwen25OmniRequests(OmniRequests):
     family = FAMILY
-    voices: frozenset[str] = frozenset({"chelsie", "ethan"})
+    voices = frozenset({"chelsie", "ethan"})

@@ -7,19 +7,19 @@ come, the request is held.
 """
 
 import secrets
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import torch
 
-from omnipipe.engines.autoregressive.program import End, Finish, Generation, Progress, Prompt, Sampling, Turn
+from omnipipe.engines.autoregressive.program import End, Finish, Generation, Progress, Prompt, Turn
 from omnipipe.engines.loading import Part, load_model
 from omnipipe.engines.program import Emit, Job, StageContext
+from omnipipe.families.omni_parts.talker import Texts, sampling_of
+from omnipipe.families.omni_parts.tensors import from_torch, to_torch
+from omnipipe.families.omni_parts.values import TalkerOptions
 from omnipipe.families.qwen2_5_omni.talker_model import TalkerModel
 from omnipipe.families.qwen2_5_omni.values import SpeechBegin
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
-from omnipipe.families.qwen3_omni.values import TalkerOptions
 from omnipipe.weights import resolve
 from omnipipe.wire.value import Value
 
@@ -59,21 +59,21 @@ class Talker:
             return [_codes([], last=True)]  # there was nothing to say
         begin: SpeechBegin = chunks[0]
         options: TalkerOptions = {**_SAMPLING, **begin["options"]}
+        seed = options.get("seed")
+        options["seed"] = seed = secrets.randbits(63) if seed is None else seed
         speech = job.state = _Speech(self._model, begin)
         speech.take(chunks, ended=ended)
-        if speech.silent:
+        if speech.texts.silent:
             return [_codes([], last=True)]
         first = speech.first()
         speech.begun = first is not None
         embeds = speech.prompt if first is None else torch.cat((speech.prompt, first))
-        seed = options.get("seed")
-        seed = secrets.randbits(63) if seed is None else seed
         config: Any = self._model.config  # its fields have no types
         return Generation(
             [Prompt(embeds=embeds, positions=None if speech.positions is None else speech.positions[:, : len(embeds)])],
             max_tokens=options["max_new_tokens"],
             stop_tokens=frozenset({int(config.tts_codec_end_token_id), int(config.tts_codec_pad_token_id)}),
-            sampling=_sampling(options, seed),
+            sampling=sampling_of(options),
             hold=first is None,
             emits=[Emit(_OUT, {"codes": _tensor([]), "voice": begin["voice"], "seed": seed})],
             told=[config.tts_codec_mask_token_id, config.tts_codec_pad_token_id, config.tts_codec_start_token_id],
@@ -95,7 +95,7 @@ class Talker:
                 speech.begun = True
                 positions = None if speech.positions is None else speech.positions[:, -1:]
                 return Turn(append=[Prompt(embeds=first, positions=positions)])
-            return Turn(hold=True, finish=Finish.STOP if speech.silent else None)
+            return Turn(hold=True, finish=Finish.STOP if speech.texts.silent else None)
         embed = speech.go_on()
         return Turn(embed=embed, hold=embed is None and speech.code is not None)
 
@@ -108,10 +108,7 @@ class _Speech:
 
     def __init__(self, model: TalkerModel, begin: SpeechBegin) -> None:
         self._model = model
-        opening: torch.Tensor
-        self._eos: torch.Tensor
-        self._pad: torch.Tensor
-        opening, self._eos, self._pad = self._moved(begin["specials"])
+        opening, end, nothing = self._moved(begin["specials"])
         config: Any = model.config
         marks = torch.tensor([config.tts_codec_pad_token_id, config.tts_codec_start_token_id], device=model.device)
         pad, self._bos = model.model.embed_tokens(marks)
@@ -127,43 +124,26 @@ class _Speech:
         """The first text is in the prompt."""
         self.code: int | None = None
         """The newest, while the text that goes with it has not come."""
-        self._texts: deque[torch.Tensor] = deque()
-        self._ended = self._told = False
-
-    @property
-    def silent(self) -> bool:
-        """There is no text, and none will come."""
-        return self._ended and not self._texts
+        self.texts = Texts(end, nothing)
 
     def take(self, chunks: Sequence[Value], *, ended: bool) -> None:
-        for chunk in chunks:
-            if "text" in chunk:
-                self._texts.extend(self._moved(chunk["text"]))
-        self._ended = ended
+        texts = (text for chunk in chunks if "text" in chunk for text in self._moved(chunk["text"]))
+        self.texts.take(texts, ended=ended)
 
     def first(self) -> torch.Tensor | None:
-        """`[1, hidden]`: None: it has not come."""
-        return self._projected((self._texts.popleft() + self._bos)[None]) if self._texts else None
+        """`[1, hidden]`; None: it has not come."""
+        first = self.texts.first()
+        return None if first is None else self._projected((first + self._bos)[None])
 
     def go_on(self) -> torch.Tensor | None:
         """`[hidden]`: what the model sees in place of the newest code; None: not known yet."""
         if self.code is None:
             return None
-        text = self._next()
+        text = self.texts.next()
         if text is None:
             return None
         code, self.code = torch.tensor([self.code], device=self._model.device), None
         return self._projected(self._model.model.embed_tokens(code) + text)[0]
-
-    def _next(self) -> torch.Tensor | None:
-        if self._texts:
-            return self._texts.popleft()
-        if not self._ended:
-            return None
-        if self._told:
-            return self._pad
-        self._told = True
-        return self._eos
 
     def _projected(self, rows: torch.Tensor) -> torch.Tensor:
         return cast(torch.Tensor, self._model.thinker_to_talker_proj(rows))
@@ -183,13 +163,3 @@ def _tensor(codes: Sequence[int]) -> Value:
 
 def _codes(codes: Sequence[int], *, last: bool = False) -> Emit:
     return Emit(_OUT, {"codes": _tensor(codes)}, last=last)
-
-
-def _sampling(options: TalkerOptions, seed: int) -> Sampling:
-    return Sampling(
-        temperature=options["temperature"] if options["do_sample"] else 0.0,
-        top_k=options["top_k"],
-        top_p=options["top_p"],
-        repetition_penalty=options["repetition_penalty"],
-        seed=seed,
-    )

@@ -8,10 +8,10 @@ import torch
 from transformers import Qwen2_5OmniToken2WavModel
 
 from omnipipe.engines.loading import Part, load_model
-from omnipipe.engines.program import Emit, Job, Outcome, StageContext
+from omnipipe.engines.program import Emit, Job, Outcome, StageContext, attempt
+from omnipipe.families.omni_parts.tensors import from_torch, to_torch
 from omnipipe.families.qwen2_5_omni.flow import Vocoder, noise_of
 from omnipipe.families.qwen2_5_omni.voices import load_voices, voice_of
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
 from omnipipe.weights import resolve
 from omnipipe.wire.value import Value
 
@@ -56,13 +56,7 @@ class Token2Wav:
 
     def run(self, batch: Sequence[Job]) -> Sequence[Outcome | Exception]:
         """One section of each: they are too long for more than one at a time to gain anything."""
-        outcomes: list[Outcome | Exception] = []
-        for job in batch:
-            try:
-                outcomes.append(self._run(job))
-            except Exception as error:  # the boundary of one job: the engine fails it and goes on with the others
-                outcomes.append(error)
-        return outcomes
+        return [attempt(self._run, job) for job in batch]
 
     def _run(self, job: Job) -> Outcome:
         ended = _IN in job.ended

@@ -1,8 +1,11 @@
-"""What travels on those edges of the qwen2_5_omni family that carry something else than qwen3_omni's."""
+"""What the thinker hands the talker, and the talker the vocoder; how both are told what to speak.
+
+Plain data as in `omni_parts.values`, which has what travels on the other edges.
+"""
 
 from typing import NotRequired, TypedDict
 
-from omnipipe.families.qwen3_omni.values import TalkerOptions
+from omnipipe.families.omni_parts.values import TalkerOptions
 from omnipipe.wire.value import Tensor
 
 __all__ = ["Codes", "SpeechBegin", "SpeechText", "Spoken"]

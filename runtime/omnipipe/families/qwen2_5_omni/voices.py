@@ -7,6 +7,7 @@ from typing import Final
 import torch
 
 from omnipipe.engines.errors import LoadingError
+from omnipipe.engines.loading import one_line
 from omnipipe.errors import ErrorKind, RequestError
 
 __all__ = ["FILE", "Voice", "load_voices", "voice_of"]
@@ -28,7 +29,7 @@ class Voice:
 
 def load_voices(folder: Path) -> dict[str, Voice]:
     """By name, in lower case. Nothing but tensors is read from the file. Raises LoadingError, in one line."""
-    try:
+    with one_line(f"{folder.name}: its voices ({FILE})"):
         found = torch.load(folder / FILE, map_location="cpu", weights_only=True)
         voices = {
             name.lower(): Voice(
@@ -36,9 +37,6 @@ def load_voices(folder: Path) -> dict[str, Voice]:
             )
             for name, voice in found.items()
         }
-    except Exception as error:  # many kinds; all of them mean that this model cannot be loaded
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
-        raise LoadingError(f"{folder.name}: its voices ({FILE}) cannot be loaded: {reason}") from error
     if not voices:
         raise LoadingError(f"{folder.name}: there are no voices in {FILE}")
     return voices

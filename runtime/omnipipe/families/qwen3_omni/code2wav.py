@@ -14,8 +14,8 @@ from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3Omni
 
 from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.loading import Part, load_model
-from omnipipe.engines.program import Emit, Job, Outcome, StageContext
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
+from omnipipe.engines.program import Emit, Job, Outcome, StageContext, attempt
+from omnipipe.families.omni_parts.tensors import from_torch, to_torch
 from omnipipe.families.qwen3_omni.waveform import Past, Vocoder
 from omnipipe.weights import resolve
 from omnipipe.wire.value import Tensor, Value
@@ -67,10 +67,9 @@ class Code2Wav:
         outcomes: dict[str, Outcome | Exception] = {}
         ready: dict[tuple[int, bool], list[tuple[Job, _Voice]]] = defaultdict(list)
         for job in batch:
-            try:
-                voice = self._taken(job)
-            except Exception as error:  # the boundary of one job: the engine fails it and goes on with the others
-                outcomes[job.rid] = error
+            voice = attempt(self._taken, job)
+            if isinstance(voice, Exception):
+                outcomes[job.rid] = voice
                 continue
             frames = self._piece(voice, _ended(job))
             if frames:

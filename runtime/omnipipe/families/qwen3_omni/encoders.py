@@ -1,128 +1,35 @@
-"""The encoder stages: features of media to embeddings, by the towers of transformers' thinker.
+"""The encoder stages: features of media to embeddings, by the towers of transformers' Qwen3-Omni."""
 
-Both towers take many items packed into one pass. What an item's embeddings are does not depend on its neighbours, so
-they are kept by its key for whoever brings it again.
-"""
-
-import logging
-from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
     Qwen3OmniMoeAudioEncoder,
     Qwen3OmniMoeVisionEncoder,
 )
 
-from omnipipe.engines.loading import LoadedModel, Part, load_model
-from omnipipe.engines.program import Emit, Job, Outcome, StageContext
-from omnipipe.families.qwen3_omni.byte_cache import ByteCache
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
-from omnipipe.families.qwen3_omni.values import EmbeddedItem
-from omnipipe.weights import resolve
-from omnipipe.wire.value import Tensor, Value
+from omnipipe.families.omni_parts import encoders as parts
+from omnipipe.wire.value import Value
 
-__all__ = ["AudioEncoder", "Embedded", "Encoder", "VisionEncoder", "frames_of", "kept"]
-
-_log = logging.getLogger(__name__)
-_PASS_BYTES: Final = 128 << 20
-"""Of features in one pass, unless a single item has more: what a tower makes of them in between is many times that."""
-_TOLD_EVERY: Final = 256
-"""Items between two lines in the log on how often one was known."""
+__all__ = ["AudioEncoder", "VisionEncoder"]
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    embeds: Tensor
-    deep: tuple[Tensor, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        return self.embeds.nbytes + sum(tensor.nbytes for tensor in self.deep)
-
-
-class Encoder(ABC):
-    """A `BatchProgram`: the items of all requests of a step, each once."""
-
-    port: ClassVar[str]
-
-    def __init__(self, context: StageContext) -> None:
-        self._stage = context.stage
-        loaded = load_model(resolve(context.source or ""), dtype=context.params["dtype"], part=self.part())
-        self._loaded = loaded
-        self._known: ByteCache[Embedded] = ByteCache(int(context.params["cache_mb"]) << 20)
-
-    @abstractmethod
-    def part(self) -> Part:
-        """Of the checkpoint."""
-
-    @abstractmethod
-    def groups(self, items: Sequence[Value]) -> Sequence[Sequence[Value]]:
-        """Items that can go through the tower together."""
-
-    @abstractmethod
-    def encode(self, items: Sequence[Value]) -> Sequence[Embedded]:
-        """One a item."""
-
-    def cost(self, job: Job) -> int:
-        """Numbers in features."""
-        items: list[Value] = job.inputs[self.port]["items"]
-        return 1 + sum(int(item["features"].nbytes) // 4 for item in items)
-
-    def run(self, batch: Sequence[Job]) -> Sequence[Outcome | Exception]:
-        wanted: dict[bytes, Value] = {item["key"]: item for job in batch for item in job.inputs[self.port]["items"]}
-        found = {key: known for key in wanted if (known := self._known.get(key)) is not None}
-        alike = self.groups([item for key, item in wanted.items() if key not in found])
-        for group in (part for items in alike for part in _passes(items)):
-            with torch.inference_mode():
-                made = self.encode(group)
-            for item, embedded in zip(group, made, strict=True):
-                found[item["key"]] = embedded
-                self._known.put(item["key"], embedded, embedded.nbytes)
-        self._tell(len(wanted))
-        return [self._given(job, found) for job in batch]
-
-    def _given(self, job: Job, found: dict[bytes, Embedded]) -> Outcome:
-        items: list[EmbeddedItem] = [
-            {"item": item["item"], "embeds": found[item["key"]].embeds, "deep": list(found[item["key"]].deep)}
-            for item in job.inputs[self.port]["items"]
-        ]
-        return Outcome([Emit("embeds", {"items": items}, last=True)])
-
-    def _tell(self, items: int) -> None:
-        known = self._known
-        seen = known.hits + known.misses
-        if seen // _TOLD_EVERY != (seen - items) // _TOLD_EVERY:
-            _log.info(
-                "stage %s: %d of %d items were known, %.1f MiB of embeddings kept",
-                self._stage, known.hits, seen, known.nbytes / 2**20,
-            )  # fmt: skip
-
-
-class AudioEncoder(Encoder):
-    port = "audio"
-
-    def part(self) -> Part:
-        return Part("thinker.audio_tower.", lambda config: config.thinker_config.audio_config, Qwen3OmniMoeAudioEncoder)
+class AudioEncoder(parts.AudioEncoder):
+    tower = Qwen3OmniMoeAudioEncoder
 
     def groups(self, items: Sequence[Value]) -> Sequence[Sequence[Value]]:
         """The tower pads what is shorter than its window to the longest of a pass, and its convolutions see that: such
         a clip goes with others of its own length alone."""
         groups: dict[int, list[Value]] = defaultdict(list)
         for item in items:
-            groups[min(frames_of(item), self._window)].append(item)
+            groups[min(parts.frames_of(item), self._window)].append(item)
         return list(groups.values())
 
-    def encode(self, items: Sequence[Value]) -> Sequence[Embedded]:
-        device = self._loaded.device
-        lengths = torch.tensor([frames_of(item) for item in items])
-        features = torch.cat([to_torch(item["features"]) for item in items], dim=1)
-        output: Any = self._loaded.module(features.to(device, self._loaded.dtype), feature_lens=lengths.to(device))
-        sizes = [_rows(int(length), self._window) for length in lengths]
-        return [Embedded(kept(rows)) for rows in output.last_hidden_state.split(sizes)]
+    def rows(self, frames: int) -> int:
+        """Three convolutions halve each window of it, and what is left over at the end."""
+        whole, left = divmod(frames, self._window)
+        return whole * _halved(self._window) + _halved(left)
 
     @property
     def _window(self) -> int:
@@ -130,57 +37,12 @@ class AudioEncoder(Encoder):
         return 2 * int(self._loaded.module.config.n_window)
 
 
-class VisionEncoder(Encoder):
-    port = "vision"
+class VisionEncoder(parts.VisionEncoder):
+    tower = Qwen3OmniMoeVisionEncoder
 
-    def part(self) -> Part:
-        return Part("thinker.visual.", lambda config: config.thinker_config.vision_config, Qwen3OmniMoeVisionEncoder)
-
-    def groups(self, items: Sequence[Value]) -> Sequence[Sequence[Value]]:
-        return [items]
-
-    def encode(self, items: Sequence[Value]) -> Sequence[Embedded]:
-        loaded: LoadedModel = self._loaded
-        model: Any = loaded.module
-        grids = torch.tensor([item["grid"] for item in items])
-        features = torch.cat([to_torch(item["features"]) for item in items])
-        output = model(features.to(loaded.device, loaded.dtype), grid_thw=grids.to(loaded.device))
-        sizes = (grids.prod(-1) // model.spatial_merge_unit).tolist()
-        embeds = output.pooler_output.split(sizes)
-        deep = [layer.split(sizes) for layer in output.deepstack_features]
-        return [
-            Embedded(kept(rows), tuple(kept(layer[index]) for layer in deep))
-            for index, rows in enumerate(embeds)
-        ]  # fmt: skip
-
-
-def kept(rows: torch.Tensor) -> Tensor:
-    """In memory of its own: what is kept for long must not keep the rest of its pass."""
-    return from_torch(rows.clone() if rows.device.type == "cpu" else rows)
-
-
-def _passes(items: Sequence[Value]) -> Iterator[list[Value]]:
-    part: list[Value] = []
-    nbytes = 0
-    for item in items:
-        nbytes += item["features"].nbytes
-        if part and nbytes > _PASS_BYTES:
-            yield part
-            part, nbytes = [], item["features"].nbytes
-        part.append(item)
-    if part:
-        yield part
-
-
-def frames_of(item: Value) -> int:
-    """Of the spectrum."""
-    return int(item["features"].shape[1])
-
-
-def _rows(frames: int, window: int) -> int:
-    """Embeddings that a clip becomes: three convolutions halve each window of it, and what is left over at the end."""
-    whole, left = divmod(frames, window)
-    return whole * _halved(window) + _halved(left)
+    def deep_layers(self, output: Any) -> Sequence[Any]:
+        layers: Sequence[Any] = output.deepstack_features
+        return layers
 
 
 def _halved(frames: int) -> int:

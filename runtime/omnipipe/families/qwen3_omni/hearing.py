@@ -4,14 +4,14 @@ The counterpart of `_get_talker_user_parts` and `_get_talker_assistant_parts` in
 comes bit by bit.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import torch
 
+from omnipipe.families.omni_parts.talker import Texts
+from omnipipe.families.omni_parts.tensors import to_torch
 from omnipipe.families.qwen3_omni.talker_model import TalkerModel
-from omnipipe.families.qwen3_omni.tensors import to_torch
 from omnipipe.families.qwen3_omni.values import SpeechBegin
 from omnipipe.wire.value import Value
 
@@ -27,10 +27,7 @@ class Hearing:
     def __init__(self, model: TalkerModel, begin: SpeechBegin, speaker: int) -> None:
         self._model = model
         self._device, self._dtype = model.device, model.dtype
-        bos: torch.Tensor
-        self._eos: torch.Tensor
-        self._pad: torch.Tensor
-        bos, self._eos, self._pad = self._heard(begin["specials"])
+        bos, eos, pad = self._heard(begin["specials"])
         header = self._heard(begin["header"])
         config: Any = model.config  # its fields have no types
         marks = [
@@ -38,41 +35,30 @@ class Hearing:
             config.codec_bos_id,
         ]  # fmt: skip
         spoken: torch.Tensor = model.model.codec_embedding(torch.tensor(marks, device=self._device))
-        assistant = torch.cat((header, self._pad.expand(_PADS, -1), bos[None]))
+        assistant = torch.cat((header, pad.expand(_PADS, -1), bos[None]))
         assistant[len(header) :] += spoken[:-1]
         self.prompt = torch.cat((self._conversation(begin), assistant))
         """`[m + 8, hidden]`: all that is there before the first text."""
         self._opening = spoken[-1]
-        self._texts: deque[torch.Tensor] = deque()
-        self._ended = False
-        self._told = False
-        """The talker knows that the text has ended."""
+        self._texts = Texts(eos, pad)
 
     @property
     def silent(self) -> bool:
         """There is no text, and none will come."""
-        return self._ended and not self._texts
+        return self._texts.silent
 
     def take(self, chunks: Sequence[Value], *, ended: bool) -> None:
-        for chunk in chunks:
-            if "text" in chunk:
-                self._texts.extend(self._heard(chunk["text"]))
-        self._ended = ended
+        texts = (text for chunk in chunks if "text" in chunk for text in self._heard(chunk["text"]))
+        self._texts.take(texts, ended=ended)
 
     def first(self) -> torch.Tensor | None:
         """`[1, hidden]`: the last position of the prompt, which has the first text; None: it has not come."""
-        return (self._texts.popleft() + self._opening)[None] if self._texts else None
+        first = self._texts.first()
+        return None if first is None else (first + self._opening)[None]
 
     def next(self) -> torch.Tensor | None:
         """`[hidden]`: what is heard beside the next frame; None: it has not come."""
-        if self._texts:
-            return self._texts.popleft()
-        if not self._ended:
-            return None
-        if self._told:
-            return self._pad
-        self._told = True
-        return self._eos
+        return self._texts.next()
 
     def _conversation(self, begin: SpeechBegin) -> torch.Tensor:
         rows, media = self._moved(begin["prompt"]), to_torch(begin["media"]).to(self._device)

@@ -1,4 +1,4 @@
-"""What the thinker hands the talker: the conversation once, then the embeddings of its answer, token by token.
+"""What the thinker hands the talker: the conversation once, then the embeddings of its answer as it is written.
 
 As in transformers' `generate`, the token that ends an answer for its length is not spoken. Unlike there, neither is a
 stop string, nor what is no content: reasoning, and calls of tools. What may be the beginning of one waits.
@@ -9,20 +9,25 @@ from typing import Final
 
 import torch
 
-from omnipipe.engines.autoregressive.program import End, Finish
+from omnipipe.engines.autoregressive.program import End, Finish, Hidden
 from omnipipe.engines.program import Emit
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
-from omnipipe.families.qwen3_omni.values import Prompt, SpeechBegin, Spoken
+from omnipipe.families.omni_parts import narration as parts
+from omnipipe.families.omni_parts.tensors import from_torch, to_torch
+from omnipipe.families.omni_parts.values import Prompt
+from omnipipe.families.qwen3_omni.values import SpeechBegin, Spoken
 from omnipipe.wire.value import Value
 
 __all__ = ["Narration"]
 
 _OUT: Final = "speech"
+_TOGETHER: Final = 4
+"""Tokens in a message at most. The first goes alone, and each message waits for as many as have left before it: the
+talker, which takes one for 80 ms of sound, would be woken for each of them."""
 _HEADER: Final = 3
 """Positions of `<|im_start|>assistant\\n`."""
 
 
-class Narration:
+class Narration(parts.Narration):
     """One request's. `table`: the thinker's embeddings; `specials`: tts_bos, tts_eos and tts_pad."""
 
     def __init__(
@@ -37,12 +42,12 @@ class Narration:
         self._media = is_media[rows]
         self._wanted = rows[self._media]
         """Positions whose hidden states are to be told."""
-        ids = torch.tensor(tokens)
+        self._tokens = torch.tensor(tokens)
         header = spoken["header"]
-        self._heard = self._looked_up(ids[rows])
+        self._heard = self._looked_up(self._tokens[rows])
         self._begin: SpeechBegin | None = {
             "media": from_torch(self._media),
-            "header": from_torch(self._looked_up(ids[header : header + _HEADER])),
+            "header": from_torch(self._looked_up(self._tokens[header : header + _HEADER])),
             "specials": from_torch(self._looked_up(torch.tensor(specials))),
             "voice": spoken["voice"],
             "options": spoken["options"],
@@ -53,50 +58,64 @@ class Narration:
         self._shown = 0
         self._pending: list[torch.Tensor] = []
         """Of tokens that may yet turn out not to be spoken."""
-        self.listens = len(self._wanted) > 0
-        """It needs hidden states of the prompt."""
+        self._settled: list[torch.Tensor] = []
+        """Of those that are to be spoken and have not left."""
+        self._told = 0
+        """Tokens that have."""
 
-    def verbatim(self, tokens: Sequence[int]) -> Emit:
-        """All there is to say: what follows the assistant's header."""
-        text = torch.tensor(tokens[self._spoken["header"] + _HEADER :], dtype=torch.long)
+    @property
+    def listens(self) -> Hidden:
+        return Hidden.PROMPT if len(self._wanted) else Hidden.NONE
+
+    def verbatim(self) -> Emit:
+        """What follows the assistant's header."""
+        text = self._tokens[self._spoken["header"] + _HEADER :]
         return self._emit([self._looked_up(text)] if len(text) else [], last=True)
 
-    def opening(self) -> Emit:
-        """The conversation. Only when nothing of it has to be listened to."""
-        return self._emit([])
+    def opening(self) -> Sequence[Emit]:
+        """The conversation, where nothing of it has to be listened to."""
+        return [] if len(self._wanted) else [self._emit([])]
 
-    def listen(self, states: torch.Tensor) -> None:
-        """Hidden states of the next positions of the prompt."""
+    def hear(self, states: torch.Tensor) -> Sequence[Emit]:
+        """Of the prompt."""
         end = self._shown + len(states)
         wanted = self._wanted[(self._wanted >= self._shown) & (self._wanted < end)]
         self._states.append(states[(wanted - self._shown).to(states.device)].to("cpu", self._heard.dtype))
         self._shown = end
+        return ()
 
-    def say(self, row: torch.Tensor, *, holding: bool, last: bool) -> Sequence[Emit]:
-        """`row`: `[1, hidden]`, of a new token. `last`: there is no room for another."""
+    def say(self, row: torch.Tensor, *, holding: bool) -> Sequence[Emit]:
         self._pending.append(row)
-        if holding or last:
+        if holding:
             return []
-        said, self._pending = self._pending, []
-        return [self._emit(said)]
-
-    def skip(self) -> None:
-        """The newest token is not to be heard, nor are those that waited before it."""
+        self._settled += self._pending
         self._pending = []
+        return self._leave(min(max(1, self._told), _TOGETHER))
+
+    def skip(self) -> Sequence[Emit]:
+        self._pending = []
+        return self._leave(1)
 
     def finish(self, end: End, *, cut: bool) -> Emit:
-        """`cut`: what waits is not said: it is a stop string, or no content."""
         if cut:
             self._pending = []
         elif end.reason == Finish.LENGTH:
             self._pending = self._pending[:-1]
-        return self._emit(self._pending, last=True)
+        return self._emit([*self._settled, *self._pending], last=True)
+
+    def _leave(self, least: int) -> Sequence[Emit]:
+        """What is to be spoken, once it is so much."""
+        if len(self._settled) < least:
+            return ()
+        said, self._settled = self._settled, []
+        self._told += len(said)
+        return [self._emit(said)]
 
     def _emit(self, rows: Sequence[torch.Tensor], *, last: bool = False) -> Emit:
         value: dict[str, Value] = {}
         if self._begin is not None:
             value.update(self._begin)
-            if self.listens:
+            if len(self._wanted):
                 self._heard[self._media] = torch.cat(self._states)
             value["prompt"] = from_torch(self._heard)
             self._begin = None

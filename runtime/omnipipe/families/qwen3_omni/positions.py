@@ -6,54 +6,18 @@ there, for a video's times need not be whole numbers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
+
+from omnipipe.families.omni_parts.blocks import Block, Grid, Plain, Woven
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Positions = npt.NDArray[np.float32]
 
-__all__ = ["Block", "Grid", "Plain", "Woven", "cut", "rope_positions"]
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """Text or sound: one position after the other."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """An image, or the pictures of a video."""
-
-    times: int
-    height: int
-    width: int
-    step: float = 0.0
-    """From one time to the next, in positions."""
-
-    @property
-    def size(self) -> int:
-        return self.times * self.height * self.width
-
-
-@dataclass(frozen=True, slots=True)
-class Woven:
-    """Pictures and sound of one video, in order of time."""
-
-    grid: Grid
-    sound: int
-
-    @property
-    def size(self) -> int:
-        return self.grid.size + self.sound
-
-
-Block = Plain | Grid | Woven
+__all__ = ["cut", "rope_positions"]
 
 
 def rope_positions(blocks: Sequence[Block]) -> "Positions":

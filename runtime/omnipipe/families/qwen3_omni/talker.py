@@ -21,17 +21,18 @@ from omnipipe.engines.autoregressive.program import (
     Hidden,
     Progress,
     Prompt,
-    Sampling,
     Turn,
 )
 from omnipipe.engines.loading import Part, load_model
 from omnipipe.engines.program import Emit, Job, StageContext
 from omnipipe.errors import ErrorKind, RequestError
+from omnipipe.families.omni_parts.talker import sampling_of
+from omnipipe.families.omni_parts.tensors import from_torch, rows_from_torch, rows_joined, to_torch
+from omnipipe.families.omni_parts.values import TalkerOptions
 from omnipipe.families.qwen3_omni.code_predictor import CodePredictor, Draw
 from omnipipe.families.qwen3_omni.hearing import Hearing
 from omnipipe.families.qwen3_omni.talker_model import TalkerModel
-from omnipipe.families.qwen3_omni.tensors import from_torch, rows_from_torch, rows_joined, to_torch
-from omnipipe.families.qwen3_omni.values import SpeechBegin, TalkerOptions
+from omnipipe.families.qwen3_omni.values import SpeechBegin
 from omnipipe.weights import resolve
 from omnipipe.wire.value import Tensor
 
@@ -100,7 +101,7 @@ class Talker:
             [Prompt(embeds=embeds, positions=positions)],
             max_tokens=options["max_new_tokens"],
             stop_tokens=frozenset({int(self._config.codec_eos_token_id)}),
-            sampling=_sampling(options),
+            sampling=sampling_of(options),
             hidden=Hidden.GENERATED,
             hold=first is None,
             feeds_paused=True,
@@ -229,13 +230,3 @@ class _Speech:
 def _speech(job: Job) -> _Speech:
     assert isinstance(job.state, _Speech)
     return job.state
-
-
-def _sampling(options: TalkerOptions) -> Sampling:
-    return Sampling(
-        temperature=options["temperature"] if options["do_sample"] else 0.0,
-        top_k=options["top_k"],
-        top_p=options["top_p"],
-        repetition_penalty=options["repetition_penalty"],
-        seed=options.get("seed"),
-    )

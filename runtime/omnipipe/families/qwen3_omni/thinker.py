@@ -1,180 +1,34 @@
-"""The thinker stage: the answer's text, and for the talker what it is made of.
+"""The thinker stage: as such models have it. Of a text that is spoken as it stands nothing is computed."""
 
-prompt, embeds of sound and of pictures ─► engine ─► tokens ─► Answer (of the llm family) ~> text
-                                              └─► embeddings, hidden states of media ─► Narration ~> speech
-"""
-
-import json
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import Any
 
-import torch
-
-from omnipipe.engines.autoregressive.program import End, Generation, Hidden, Progress, Turn
-from omnipipe.engines.loading import Part, load_config, load_generation_config, load_model, load_tokenizer
 from omnipipe.engines.program import Emit, Job, StageContext
-from omnipipe.families.llm.answering import Answer
-from omnipipe.families.llm.asked import read_options
-from omnipipe.families.llm.model import Model
-from omnipipe.families.llm.questions import prompted_question
+from omnipipe.families.omni_parts import narration as told
+from omnipipe.families.omni_parts import thinker as parts
+from omnipipe.families.omni_parts.values import Prompt
 from omnipipe.families.qwen3_omni.narration import Narration
 from omnipipe.families.qwen3_omni.thinker_model import ThinkerModel
-from omnipipe.families.qwen3_omni.thinker_prompt import prompt_parts
-from omnipipe.families.qwen3_omni.values import Embeds, Prompt
-from omnipipe.families.text_pieces import TEXT_OUTPUT
-from omnipipe.weights import resolve
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-__all__ = ["Thinker", "own_template"]
-
-_log = logging.getLogger(__name__)
-
-_SPEECH: Final = "speech"
-_EMBEDS: Final = ("audio", "vision")
-_TAIL: Final = 16
-"""Tokens at a prompt's end that tell whether it ends inside of a reasoning."""
+__all__ = ["Thinker"]
 
 
-@dataclass(slots=True)
-class _Thought:
-    """One request."""
-
-    answer: Answer
-    narration: Narration | None
-    room: int
-    """Tokens that can still come."""
-    row: torch.Tensor | None = None
-    """`[1, hidden]`: the newest token's embedding."""
-    stopped: bool = False
-    """At a stop string."""
-
-
-class Thinker:
-    """An `AutoregressiveProgram` and a `StepProgram`."""
+class Thinker(parts.Thinker):
+    text_model = ThinkerModel
 
     def __init__(self, context: StageContext) -> None:
-        self.hidden_layers: tuple[int, ...] = ()
-        self.tokenizer: PreTrainedTokenizerBase | None = None
-        self._context = context
-        self._model: Model
-        self._table: torch.Tensor
+        super().__init__(context)
         self._specials: tuple[int, ...]
 
-    def load(self, dtype: Literal["auto", "float32", "bfloat16", "float16"]) -> "PreTrainedModel":
-        folder = resolve(self._context.source or "")
-        config: Any = load_config(folder)  # its fields have no types
-        part = Part("thinker.", lambda whole: whole.thinker_config.text_config, ThinkerModel)
-        module = cast(ThinkerModel, load_model(folder, dtype=dtype, part=part).module)
-        self._table = module.get_input_embeddings().weight
+    def prepare_speech(self, folder: Path, config: Any, module: Any) -> None:
         self._specials = (config.tts_bos_token_id, config.tts_eos_token_id, config.tts_pad_token_id)
         if config.enable_audio_output:
             self.hidden_layers = (config.talker_config.accept_hidden_layer,)
             module.shown_layers = list(self.hidden_layers)
-        generation = load_generation_config(folder)
-        if generation is not None:
-            module.generation_config = generation
-        self.tokenizer = load_tokenizer(folder)
-        self._model = Model.of(
-            self.tokenizer,
-            generation,
-            template=own_template(folder),
-            tool_parser="auto",
-            reasoning_parser="auto",
-        )
-        _log.info("stage %s: %s", self._context.stage, self._model.summary)
-        return module
 
-    def begin(self, job: Job, context: int) -> Generation | Sequence[Emit]:
-        prompt: Prompt = job.inputs["prompt"]
-        tokens: list[int] = prompt["tokens"].numpy().tolist()
-        narration = None
-        if "speech" in prompt and _SPEECH in job.ports:
-            narration = Narration(prompt, prompt["speech"], tokens, self._table, self._specials)
-        if prompt.get("verbatim"):
-            return self._verbatim(narration, tokens)
-        embeds: list[Embeds] = [job.inputs[name] for name in _EMBEDS if name in job.inputs]
-        parts = prompt_parts(prompt, tokens, embeds)
-        options = read_options(prompt["options"])
-        thinking = self._model.thinking(self._model.vocabulary.decode_all(tokens[-_TAIL:]))
-        question = prompted_question(self._model, options, parts, thinking, context)
-        generation = question.generation
-        room = context - len(tokens)
-        if generation.max_tokens is not None:
-            room = min(room, generation.max_tokens)
-        job.state = _Thought(Answer(self._model, question), narration, room)
-        if narration is not None and narration.listens:
-            generation.hidden = Hidden.PROMPT
-        elif narration is not None:
-            generation.emits = [narration.opening()]
-        return generation
+    def narration(self, prompt: Prompt, tokens: Sequence[int]) -> Narration:
+        return Narration(prompt, prompt["speech"], tokens, self._table, self._specials)
 
-    def tokens(self, batch: Sequence[tuple[Job, Progress]]) -> None:
-        """Looks up the embeddings of all new tokens that are to be spoken."""
-        spoken = [(thought, progress) for job, progress in batch if (thought := _thought(job)).narration is not None]
-        if not spoken:
-            return
-        ids = torch.tensor([progress.tokens[0] for _, progress in spoken], device=self._table.device)
-        rows = self._table[ids].cpu()
-        for index, (thought, _) in enumerate(spoken):
-            thought.row = rows[index : index + 1]
-
-    def advance(self, job: Job, progress: Progress) -> Turn:
-        thought = _thought(job)
-        narration = thought.narration
-        if narration is not None and progress.hidden and narration.listens:
-            (states,) = progress.hidden.values()
-            narration.listen(states)
-        if not progress.tokens:
-            return Turn()
-        thought.room -= 1
-        turn = thought.answer.advance(progress)
-        if narration is None:
-            return turn
-        if turn.finish is not None:  # at a stop string, or behind the one call that there may be
-            thought.stopped = True
-            return turn
-        if thought.answer.apart:
-            narration.skip()
-            return turn
-        assert thought.row is not None
-        said = narration.say(thought.row, holding=thought.answer.holding, last=thought.room == 0)
-        turn.emits = [*turn.emits, *said]
-        return turn
-
-    def feed(self, job: Job) -> Turn:
-        """The stage has no stream inputs."""
-        return Turn()
-
-    def finish(self, job: Job, end: End) -> Sequence[Emit]:
-        thought = _thought(job)
-        emits = list(thought.answer.finish(end))
-        if thought.narration is not None:
-            emits.append(thought.narration.finish(end, cut=thought.stopped or thought.answer.apart))
-        return emits
-
-    def _verbatim(self, narration: Narration | None, tokens: Sequence[int]) -> list[Emit]:
-        usage = {"prompt_tokens": len(tokens), "completion_tokens": 0, "cached_tokens": 0}
-        emits = [Emit(TEXT_OUTPUT, "", last=True, meta={"finish_reason": "stop", "usage": usage})]
-        if narration is not None:
-            emits.append(narration.verbatim(tokens))
-        return emits
-
-
-def _thought(job: Job) -> _Thought:
-    assert isinstance(job.state, _Thought)
-    return job.state
-
-
-def own_template(folder: Path) -> str | None:
-    """Models of this family keep it beside the tokenizer's files; None: the tokenizer has it."""
-    plain, wrapped = folder / "chat_template.jinja", folder / "chat_template.json"
-    if plain.is_file():
-        return plain.read_text()
-    if wrapped.is_file():
-        return str(json.loads(wrapped.read_bytes())["chat_template"])
-    return None
+    def verbatim(self, job: Job, prompt: Prompt, tokens: Sequence[int], narration: told.Narration | None) -> list[Emit]:
+        return parts.silent(len(tokens), [] if narration is None else [narration.verbatim()])

@@ -16,9 +16,9 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFas
 from omnipipe.families.orpheus.frames import Frames
 from omnipipe.families.orpheus.snac import load_decoder
 
-pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by processes of their own
+pytestmark = pytest.mark.timeout(400)  # torch and transformers are imported by processes of their own
 
-START_S = 120.0
+START_S = 240.0
 TOKENS = 400
 
 
@@ -41,6 +41,7 @@ apiVersion: omnipipe.dev/v1alpha1
 kind: OmniPipeline
 metadata: {{name: speech}}
 spec:
+  transport: {{deadAfterSeconds: 10}}  # a busy machine may keep a stage quiet for long
   model: {{family: orpheus, source: "file://{folder}/model"}}
   stages:
     - name: vocoder

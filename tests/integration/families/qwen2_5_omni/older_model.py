@@ -1,14 +1,11 @@
 """A tiny Qwen2.5-Omni with random weights, in a folder laid out as the real model's."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tests.integration.families.qwen3_omni.chat_template import TEMPLATE
-from tests.integration.families.qwen3_omni.tiny_model import make_tokenizer, token_id
+from tests.integration.families.omni_parts.small_models import make_tokenizer, marks_of, save_small_model, token_id
 from transformers import Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration
-from transformers.utils.logging import disable_progress_bar
 
 __all__ = ["END", "PAD", "load_reference", "save_older_model"]
 
@@ -20,14 +17,11 @@ _SPEAKER: Final = 12
 
 
 def save_older_model(folder: Path, seed: int = 0) -> Path:
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would leave a thread and a semaphore behind
-    folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
     torch.manual_seed(seed)
     model = Qwen2_5OmniForConditionalGeneration(_config(tokenizer))
     _stir(model)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_small_model(folder, model, tokenizer, processor="Qwen2_5OmniProcessor", patch=14)
     torch.save(
         {
             name: {
@@ -39,17 +33,6 @@ def save_older_model(folder: Path, seed: int = 0) -> Path:
         },
         folder / "spk_dict.pt",
     )
-    generation = {
-        "eos_token_id": [token_id(tokenizer, "<|im_end|>")],
-        "pad_token_id": token_id(tokenizer, "<|endoftext|>"),
-    }
-    for name, content in {
-        "generation_config.json": generation,
-        "preprocessor_config.json": _PREPROCESSOR,
-        "video_preprocessor_config.json": _VIDEO_PREPROCESSOR,
-        "chat_template.json": {"chat_template": TEMPLATE},
-    }.items():
-        (folder / name).write_text(json.dumps(content, indent=2))
     return folder
 
 
@@ -64,17 +47,7 @@ def _config(tokenizer: Any) -> Qwen2_5OmniConfig:
     def token(text: str) -> int:
         return token_id(tokenizer, text)
 
-    media = {
-        "audio_token_index": token("<|audio_pad|>"),
-        "image_token_index": token("<|image_pad|>"),
-        "video_token_index": token("<|video_pad|>"),
-        "vision_start_token_id": token("<|vision_start|>"),
-        "vision_end_token_id": token("<|vision_end|>"),
-        "audio_start_token_id": token("<|audio_start|>"),
-        "audio_end_token_id": token("<|audio_end|>"),
-        "position_id_per_seconds": 25,
-        "seconds_per_chunk": 2,
-    }
+    media = marks_of(tokenizer, "token_index") | {"position_id_per_seconds": 25, "seconds_per_chunk": 2}
     text = {
         **_layers(_HIDDEN),
         "vocab_size": -(-len(tokenizer) // 8) * 8,
@@ -137,21 +110,6 @@ _FLOW: Final = {
     "enc_channels": [16, 16, 16, 16, 48], "enc_attention_channels": 8, "enc_se_channels": 8,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
 }  # fmt: skip
-
-_PIXELS: Final = {
-    "processor_class": "Qwen2_5OmniProcessor",
-    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "max_pixels": 12845056, "min_pixels": 3136,
-    "merge_size": 2, "patch_size": 14, "temporal_patch_size": 2,
-}  # fmt: skip
-_PREPROCESSOR: Final = {
-    **_PIXELS,
-    "feature_extractor_type": "WhisperFeatureExtractor",
-    "image_processor_type": "Qwen2VLImageProcessor",
-    "chunk_length": 300, "dither": 0.0, "feature_size": 128, "hop_length": 160, "n_fft": 400, "n_samples": 4800000,
-    "nb_max_frames": 30000, "padding_side": "right", "padding_value": 0.0, "return_attention_mask": True,
-    "sampling_rate": 16000,
-}  # fmt: skip
-_VIDEO_PREPROCESSOR: Final = {**_PIXELS, "video_processor_type": "Qwen2VLVideoProcessor"}
 
 
 @torch.no_grad()

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.integration.families.omni_parts.duet import Duet, Heard, duet_of
+from tests.integration.families.omni_parts.stages import context_of, job_of, run_to_end, values_of
 from tests.integration.families.qwen2_5_omni.older_model import END, PAD
-from tests.integration.families.qwen3_omni.duet import Duet, Heard, duet_of
-from tests.integration.families.qwen3_omni.stages import job_of, run_to_end, values_of
 from tests.integration.families.qwen3_omni.test_preprocess_parity import CASES, CLIP, TALKIE, VIDEO, Expected, Turn
 
-from omnipipe.engines.program import StageContext
 from omnipipe.families.qwen2_5_omni.encoders import AudioEncoder, VisionEncoder
 from omnipipe.families.qwen2_5_omni.graph import FAMILY
 from omnipipe.families.qwen2_5_omni.preprocess import Preprocess
@@ -49,13 +48,6 @@ OPTIONS: dict[str, dict[str, Value]] = {
 }
 
 
-def context_of(folder: Path, stage: str, **params: Any) -> StageContext:
-    kind = FAMILY.stage(stage)
-    assert kind is not None
-    defaults = {name: param.default for name, param in kind.params.items()}
-    return StageContext(stage, f"file://{folder}", defaults | params)
-
-
 @dataclass
 class Stages:
     preprocess: Preprocess
@@ -78,9 +70,9 @@ class Stages:
 @pytest.fixture(scope="module")
 def stages(older_folder: Path) -> Stages:
     return Stages(
-        Preprocess(context_of(older_folder, "preprocess")),
-        AudioEncoder(context_of(older_folder, "audio-encoder")),
-        VisionEncoder(context_of(older_folder, "vision-encoder")),
+        Preprocess(context_of(FAMILY, older_folder, "preprocess")),
+        AudioEncoder(context_of(FAMILY, older_folder, "audio-encoder")),
+        VisionEncoder(context_of(FAMILY, older_folder, "vision-encoder")),
     )
 
 
@@ -183,7 +175,7 @@ def ask(duet: Duet, name: str, stages: Stages) -> Heard:
 
 def test_text_and_codes_equal_generate(agreed: Agreed, stages: Stages, older_folder: Path) -> None:
     assert len({tuple(codes) for codes in agreed.codes.values()}) == len(agreed.codes), "these conversations tell apart"
-    with duet_of(older_folder, programs=(Thinker, Talker)) as duet:
+    with duet_of(older_folder, (Thinker, Talker)) as duet:
         for name in agreed.text:
             heard = ask(duet, name, stages)
             duet.run()
@@ -196,9 +188,7 @@ def test_text_and_codes_equal_generate(agreed: Agreed, stages: Stages, older_fol
 
 
 def test_prompts_in_slices(agreed: Agreed, stages: Stages, older_folder: Path) -> None:
-    with duet_of(
-        older_folder, thinker={"step_tokens": 32}, talker={"step_tokens": 32}, programs=(Thinker, Talker)
-    ) as duet:
+    with duet_of(older_folder, (Thinker, Talker), thinker={"step_tokens": 32}, talker={"step_tokens": 32}) as duet:
         together = {name: ask(duet, name, stages) for name in agreed.text}
         duet.run()
         for name, heard in together.items():
@@ -217,7 +207,7 @@ def test_a_text_is_read_as_if_it_had_been_said(
     values["prompt"]["speech"]["options"] = {
         "do_sample": False, "repetition_penalty": PENALTY, "max_new_tokens": CODES,
     }  # fmt: skip
-    with duet_of(older_folder, programs=(Thinker, Talker)) as duet:
+    with duet_of(older_folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", values)
         duet.run()
     words = older_processor.tokenizer(text)["input_ids"]
@@ -239,7 +229,7 @@ def test_a_text_is_read_as_if_it_had_been_said(
 def test_nothing_to_say_is_silence(stages: Stages, older_folder: Path, older_processor: Any) -> None:
     bias = {str(older_processor.tokenizer.eos_token_id): 100.0}
     values = stages.values(asked(*CASES["image"], logit_bias=bias))
-    with duet_of(older_folder, programs=(Thinker, Talker)) as duet:
+    with duet_of(older_folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", values)
         duet.run()
         duet.check_idle()
@@ -249,7 +239,7 @@ def test_nothing_to_say_is_silence(stages: Stages, older_folder: Path, older_pro
 def test_calls_are_not_spoken(stages: Stages, older_folder: Path) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
     values = stages.values(asked(*CASES["text"], tools=tools, guided_regex=re.escape(CALL), max_tokens=200))
-    with duet_of(older_folder, programs=(Thinker, Talker)) as duet:
+    with duet_of(older_folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", values)
         duet.run()
         duet.check_idle()

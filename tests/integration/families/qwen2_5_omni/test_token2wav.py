@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.integration.families.qwen2_5_omni.test_older_parity import context_of
-from tests.integration.families.qwen3_omni.stages import job_of
+from tests.integration.families.omni_parts.stages import context_of, job_of
 
 from omnipipe.engines.errors import LoadingError
 from omnipipe.engines.program import Job, Outcome
 from omnipipe.errors import RequestError
+from omnipipe.families.omni_parts.tensors import from_torch
 from omnipipe.families.qwen2_5_omni.flow import noise_of
+from omnipipe.families.qwen2_5_omni.graph import FAMILY
 from omnipipe.families.qwen2_5_omni.token2wav import Token2Wav
-from omnipipe.families.qwen3_omni.tensors import from_torch
 from omnipipe.wire.value import Value
 
 pytestmark = pytest.mark.timeout(300)
@@ -82,12 +82,12 @@ def run(program: Token2Wav, *listeners: Listener) -> None:
 
 @pytest.fixture(scope="module")
 def whole(older_folder: Path) -> Token2Wav:
-    return Token2Wav(context_of(older_folder, "token2wav", section_blocks=1024))
+    return Token2Wav(context_of(FAMILY, older_folder, "token2wav", section_blocks=1024))
 
 
 @pytest.fixture(scope="module")
 def cut(older_folder: Path) -> Token2Wav:
-    return Token2Wav(context_of(older_folder, "token2wav", section_blocks=5))
+    return Token2Wav(context_of(FAMILY, older_folder, "token2wav", section_blocks=5))
 
 
 @pytest.mark.parametrize(("voice", "size"), [("Chelsie", 1), ("Ethan", 40), ("Ethan", 101)])
@@ -173,4 +173,4 @@ def test_voices_that_cannot_be_read_end_the_start_in_one_line(
     if content is not None:
         (folder / "spk_dict.pt").write_bytes(content)
     with pytest.raises(LoadingError, match=r"^broken: its voices \(spk_dict.pt\) cannot be loaded: [^\n]+$"):
-        Token2Wav(context_of(folder, "token2wav"))
+        Token2Wav(context_of(FAMILY, folder, "token2wav"))

@@ -13,7 +13,7 @@ import torch
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import _get_feat_extract_output_lengths
 
-from omnipipe.families.qwen3_omni.tensors import from_torch
+from omnipipe.families.omni_parts.tensors import from_torch
 from omnipipe.wire.value import Value
 
 __all__ = ["CONVERSATIONS", "Expected", "Talk", "edge_values", "expected_of", "model_inputs"]

@@ -12,15 +12,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.integration.families.qwen3_omni.stages import context_of
+from tests.integration.families.omni_parts.stages import context_of
 from tests.integration.families.qwen3_omni.tiny_model import CODEBOOK, GROUPS
 from transformers import Qwen3OmniMoeForConditionalGeneration
 
 from omnipipe.engines.batch import BatchEngine
 from omnipipe.engines.engine import Begin, Consumed, Emission, Failure, Feed, Finished, Pause, Resume
 from omnipipe.engines.kernels.native import NativeKernels
+from omnipipe.families.omni_parts.tensors import from_torch
 from omnipipe.families.qwen3_omni.code2wav import Code2Wav
-from omnipipe.families.qwen3_omni.tensors import from_torch
+from omnipipe.families.qwen3_omni.graph import FAMILY
 from omnipipe.spec.plan import EnginePlan
 
 pytestmark = pytest.mark.timeout(300)
@@ -53,7 +54,7 @@ def kernels(request: pytest.FixtureRequest) -> NativeKernels:
 
 @pytest.fixture(scope="module")
 def program(omni_folder: Path, kernels: NativeKernels) -> Code2Wav:
-    return Code2Wav(context_of(omni_folder, "code2wav"), kernels)
+    return Code2Wav(context_of(FAMILY, omni_folder, "code2wav"), kernels)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +224,7 @@ def test_codes_that_are_none_fail_alone(program: Code2Wav, waves: tuple[torch.Te
 def test_the_kernel_takes_over_in_the_middle_of_a_waveform(omni_folder: Path, waves: tuple[torch.Tensor, Wave]) -> None:
     codes, whole = waves
     kernels = NoKernels()
-    program = Code2Wav(context_of(omni_folder, "code2wav"), kernels)
+    program = Code2Wav(context_of(FAMILY, omni_folder, "code2wav"), kernels)
     built = NativeKernels()
     built.start()
     if not built.wait(BUILD_S):

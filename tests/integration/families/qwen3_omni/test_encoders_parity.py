@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.integration.families.qwen3_omni.stages import context_of, job_of, run_to_end, values_of
+from tests.integration.families.omni_parts.stages import context_of, job_of, run_to_end, values_of
 from transformers import Qwen3OmniMoeForConditionalGeneration
 
-from omnipipe.families.qwen3_omni.byte_cache import ByteCache
+from omnipipe.families.omni_parts.byte_cache import ByteCache
+from omnipipe.families.omni_parts.tensors import from_torch, to_torch
 from omnipipe.families.qwen3_omni.encoders import AudioEncoder, VisionEncoder
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
+from omnipipe.families.qwen3_omni.graph import FAMILY
 from omnipipe.wire.value import Value
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 FRAMES = (7, 60, 60, 99, 100, 101, 250, 900)
 """Around the tower's windows of 100, and of several in one attention."""
@@ -24,12 +25,12 @@ GRIDS = ((1, 4, 4), (1, 8, 6), (3, 4, 6), (1, 4, 4))
 
 @pytest.fixture(scope="module")
 def audio(omni_folder: Path) -> AudioEncoder:
-    return AudioEncoder(context_of(omni_folder, "audio-encoder"))
+    return AudioEncoder(context_of(FAMILY, omni_folder, "audio-encoder"))
 
 
 @pytest.fixture(scope="module")
 def vision(omni_folder: Path) -> VisionEncoder:
-    return VisionEncoder(context_of(omni_folder, "vision-encoder"))
+    return VisionEncoder(context_of(FAMILY, omni_folder, "vision-encoder"))
 
 
 def spectra() -> list[torch.Tensor]:
@@ -100,7 +101,7 @@ def test_pictures(vision: VisionEncoder, omni_reference: Qwen3OmniMoeForConditio
 
 
 def test_what_is_known_is_not_made_again(omni_folder: Path) -> None:
-    vision = VisionEncoder(context_of(omni_folder, "vision-encoder", cache_mb=1))
+    vision = VisionEncoder(context_of(FAMILY, omni_folder, "vision-encoder", cache_mb=1))
     passes: list[int] = []
     encode = vision.encode
 

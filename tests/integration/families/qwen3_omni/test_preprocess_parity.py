@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.integration.families.qwen3_omni.media_files import make_clip, make_picture, make_video
-from tests.integration.families.qwen3_omni.stages import context_of, job_of, run_to_end, values_of
+from tests.integration.families.omni_parts.media_files import make_clip, make_picture, make_video
+from tests.integration.families.omni_parts.stages import context_of, job_of, run_to_end, values_of
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
 from omnipipe.errors import RequestError
+from omnipipe.families.qwen3_omni.graph import FAMILY
 from omnipipe.families.qwen3_omni.preprocess import Preprocess
 from omnipipe.families.qwen3_omni.requests import Qwen3OmniRequests
 from omnipipe.families.requests import AudioOptions, Message, Part, SpeechRequest, TextRequest
@@ -22,7 +23,7 @@ from omnipipe.media.video import Video, decode_video
 from omnipipe.wire.value import Value
 
 pytestmark = [
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
     # transformers' processor gives numpy one of torch's numbers
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
@@ -40,7 +41,7 @@ Turn = tuple[str, Sequence[str | tuple[str, bytes]]]
 
 @pytest.fixture(scope="module")
 def preprocess(omni_folder: Path) -> Preprocess:
-    return Preprocess(context_of(omni_folder, "preprocess"))
+    return Preprocess(context_of(FAMILY, omni_folder, "preprocess"))
 
 
 def messages(*turns: Turn) -> tuple[Message, ...]:
@@ -297,7 +298,7 @@ def test_what_cannot_be_is_refused(turn: Turn, param: str, words: str, preproces
 
 
 def test_more_media_than_can_be_passed_on_is_refused(omni_folder: Path) -> None:
-    small = Preprocess(context_of(omni_folder, "preprocess", max_features_mb=1))
+    small = Preprocess(context_of(FAMILY, omni_folder, "preprocess", max_features_mb=1))
     assert ask(small, ("user", [("image", PICTURE)]))["vision"]["items"]
     with pytest.raises(RequestError, match="max_pixels"):
         ask(small, ("user", [("image", make_picture(600, 600, seed)) for seed in range(2)]))
@@ -318,7 +319,7 @@ def test_media_that_would_grow_too_large_is_refused_before_it_does(
 
 
 def test_large_images_are_made_smaller_unless_the_request_says(omni_folder: Path) -> None:
-    modest = Preprocess(context_of(omni_folder, "preprocess", image_max_pixels=64 * 64))
+    modest = Preprocess(context_of(FAMILY, omni_folder, "preprocess", image_max_pixels=64 * 64))
     turn: Turn = ("user", [("image", make_picture(640, 640))])
     assert ask(modest, turn)["vision"]["items"][0]["grid"] == [1, 4, 4]
     assert ask(modest, turn, max_pixels=128 * 128)["vision"]["items"][0]["grid"] == [1, 8, 8]

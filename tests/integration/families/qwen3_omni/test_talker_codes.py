@@ -7,8 +7,8 @@ import torch
 from tests.integration.families.qwen3_omni.tiny_model import CODEBOOK, GROUPS, load_reference
 from transformers import Qwen3OmniMoeForConditionalGeneration, TopKLogitsWarper, TopPLogitsWarper
 
+from omnipipe.families.omni_parts.tensors import from_torch, to_torch
 from omnipipe.families.qwen3_omni.code_predictor import CodePredictor, Draw
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
 
 ROWS = 5
 

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 import torch
+from tests.integration.families.omni_parts.duet import Duet, duet_of
 from tests.integration.families.qwen3_omni.conversations import Talk, edge_values, expected_of, model_inputs
-from tests.integration.families.qwen3_omni.duet import Duet, duet_of
 from tests.integration.families.qwen3_omni.tiny_model import GROUPS
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
 from omnipipe.engines.engine import Begin, Drop, Pause, Resume
 from omnipipe.errors import ErrorKind
-from omnipipe.families.qwen3_omni.tensors import from_torch, to_torch
+from omnipipe.families.omni_parts.tensors import from_torch, to_torch
+from omnipipe.families.qwen3_omni.talker import Talker
+from omnipipe.families.qwen3_omni.thinker import Thinker
 from omnipipe.wire.value import Value
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 TEXT, CODES = 12, 20
 
@@ -70,10 +72,10 @@ def codes_of(duet: Duet, rid: str, values: dict[str, Value]) -> list[list[int]]:
 
 def test_a_seed_says_the_same_alone_and_in_company(asker: Asker) -> None:
     drawn: dict[str, Value] = {"do_sample": True, "temperature": 1.5}
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         alone = [codes_of(duet, str(seed), asker.values(talker={**drawn, "seed": seed})) for seed in range(3)]
     assert alone[0] != alone[1] != alone[2] != alone[0]
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         together = [duet.ask(str(seed), asker.values(talker={**drawn, "seed": seed})) for seed in range(3)]
         greedy = duet.ask("greedy", asker.values(talker={"repetition_penalty": 1.05}))
         unseeded = [duet.ask(name, asker.values(talker=drawn)) for name in ("one", "other")]
@@ -84,14 +86,14 @@ def test_a_seed_says_the_same_alone_and_in_company(asker: Asker) -> None:
 
 
 def test_of_one_candidate_the_likeliest_is_left(asker: Asker) -> None:
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         one = codes_of(duet, "a", asker.values(talker={"do_sample": True, "top_k": 1, "repetition_penalty": 1.0}))
         greedy = codes_of(duet, "b", asker.values(talker={"repetition_penalty": 1.0}))
     assert one[0][0] == greedy[0][0]
 
 
 def test_voices_differ_and_an_unknown_one_is_refused(asker: Asker) -> None:
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         ethan, default, aiden = (
             codes_of(duet, name, asker.values(voice=voice))
             for name, voice in (("a", "Ethan"), ("b", ""), ("c", "aiden"))
@@ -112,7 +114,7 @@ def test_a_given_text_is_spoken_as_it_stands(asker: Asker) -> None:
     values = asker.values(
         talker={"repetition_penalty": 1.05}, tokens=from_torch(torch.tensor(tokens).int()), verbatim=True
     )
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", values)
         duet.run()
         assert heard.codes == asker.expected.codes
@@ -133,7 +135,7 @@ def test_nothing_to_say_is_no_error(asker: Asker, how: str) -> None:
             values = asker.values(max_tokens=1)
         case _:
             values = asker.values(verbatim=True)
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", values)
         duet.run()
         assert heard.error is None
@@ -145,7 +147,7 @@ def test_nothing_to_say_is_no_error(asker: Asker, how: str) -> None:
 def test_a_stop_string_is_not_spoken(asker: Asker) -> None:
     """Nor what had been held back for it may begin one."""
     at = next(at for at in range(2, len(asker.text) - 3) if asker.text.index(asker.text[at : at + 3]) == at)
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         whole, cut = duet.ask("a", asker.values()), duet.ask("b", asker.values(stop=[asker.text[at : at + 3]]))
         duet.run()
         assert cut.text == asker.text[:at]
@@ -159,7 +161,7 @@ def test_a_stop_string_is_not_spoken(asker: Asker) -> None:
 
 
 def test_nobody_listens(asker: Asker) -> None:
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", asker.values(), spoken=False)
         duet.run()
         assert heard.text == asker.text
@@ -168,17 +170,29 @@ def test_nobody_listens(asker: Asker) -> None:
 
 def test_the_conversation_goes_ahead_of_the_text(asker: Asker) -> None:
     """So that the talker computes it while the thinker does."""
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", asker.values())
         duet.step_thinker()
         assert "prompt" in heard.speech[0]
         assert "text" not in heard.speech[0]
+        assert not heard.order, "the thinker has computed nothing yet"
+        assert duet.step_talker(), "the talker has something to compute"
         duet.run()
+        assert heard.codes == asker.expected.codes
         assert duet.consumed["a"] == len(heard.speech), "every chunk gives its credit back"
 
 
+def test_the_text_goes_in_few_messages_the_first_at_once(asker: Asker) -> None:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
+        heard = duet.ask("a", asker.values())
+        duet.run()
+        sizes = [chunk["text"].shape[0] for chunk in heard.speech if "text" in chunk]
+        assert sizes[:-1] == [1, 1, 2, 4]
+        assert sum(sizes) == TEXT - 1, "the token that ends an answer for its length is not spoken"
+
+
 def test_a_drop_in_the_middle_leaves_nothing(asker: Asker) -> None:
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         for steps in range(1, 9):
             heard = duet.ask(str(steps), asker.values())
             for _ in range(steps):
@@ -192,7 +206,7 @@ def test_a_drop_in_the_middle_leaves_nothing(asker: Asker) -> None:
 
 
 def test_a_pause_is_of_one_request_alone(asker: Asker) -> None:
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         slow, quick = duet.ask("slow", asker.values()), duet.ask("quick", asker.values())
         while len(slow.codes) < 3:
             duet.step_thinker()
@@ -209,7 +223,7 @@ def test_a_pause_is_of_one_request_alone(asker: Asker) -> None:
 
 
 def test_a_request_that_never_hears_anything_waits_and_can_be_dropped(asker: Asker) -> None:
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         duet.talker.offer(Begin("a", {}, frozenset({"speech"}), frozenset({"codes"}), {}, math.inf))
         assert duet.step_talker()
         assert not duet.step_talker(), "nothing to do until it hears"
@@ -219,14 +233,14 @@ def test_a_request_that_never_hears_anything_waits_and_can_be_dropped(asker: Ask
 
 
 def test_frames_have_as_many_codes_as_the_model_has_groups(asker: Asker) -> None:
-    with duet_of(asker.folder) as duet:
+    with duet_of(asker.folder, (Thinker, Talker)) as duet:
         assert {len(frame) for frame in codes_of(duet, "a", asker.values())} == {GROUPS}
 
 
 @pytest.mark.parametrize(("thinker", "talker"), [("bfloat16", "bfloat16"), ("bfloat16", "float32")])
 def test_in_half_precision(asker: Asker, thinker: str, talker: str) -> None:
     """Which codes, nobody can say; but what travels fits, whatever each stage computes in."""
-    with duet_of(asker.folder, thinker={"dtype": thinker}, talker={"dtype": talker}) as duet:
+    with duet_of(asker.folder, (Thinker, Talker), thinker={"dtype": thinker}, talker={"dtype": talker}) as duet:
         drawn = asker.values(talker={"do_sample": True, "seed": 1})
         heard = [duet.ask("a", asker.values()), duet.ask("b", drawn)]
         duet.run()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.families.omni_parts.duet import Duet, Heard, duet_of
 from tests.integration.families.qwen3_omni.conversations import (
     CONVERSATIONS,
     Expected,
@@ -18,10 +19,11 @@ from tests.integration.families.qwen3_omni.conversations import (
     expected_of,
     model_inputs,
 )
-from tests.integration.families.qwen3_omni.duet import Duet, Heard, duet_of
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
 from omnipipe.engines.engine import Pause, Resume
+from omnipipe.families.qwen3_omni.talker import Talker
+from omnipipe.families.qwen3_omni.thinker import Thinker
 from omnipipe.wire.value import Value
 
 pytestmark = pytest.mark.timeout(300)
@@ -86,7 +88,7 @@ def cases(
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_one_after_the_other(cases: Cases, penalty: float) -> None:
-    with duet_of(cases.folder) as duet:
+    with duet_of(cases.folder, (Thinker, Talker)) as duet:
         for name in cases.named:
             heard = cases.ask(duet, name, penalty)
             duet.run()
@@ -98,7 +100,7 @@ def test_one_after_the_other(cases: Cases, penalty: float) -> None:
 @pytest.mark.parametrize("step_tokens", [17, 1024])
 def test_all_at_once(cases: Cases, penalty: float, step_tokens: int) -> None:
     options = {"step_tokens": step_tokens}
-    with duet_of(cases.folder, thinker=options, talker=options) as duet:
+    with duet_of(cases.folder, (Thinker, Talker), thinker=options, talker=options) as duet:
         asked = {name: cases.ask(duet, name, penalty) for name in cases.named}
         duet.run()
         for name, heard in asked.items():
@@ -111,7 +113,7 @@ def test_where_memory_is_short(cases: Cases) -> None:
     memory = {"max_context": LONGEST + TEXT + CODES, "prefix_cache": False}
     thinker = {**memory, "kv_bytes": 34 * 16 * 512}
     talker = {**memory, "kv_bytes": 32 * 16 * 512}
-    with duet_of(cases.folder, thinker=thinker, talker=talker) as duet:
+    with duet_of(cases.folder, (Thinker, Talker), thinker=thinker, talker=talker) as duet:
         asked = {name: cases.ask(duet, name, 1.05) for name in cases.named}
         again = {name: cases.ask(duet, name, 1.05, f"{name} again") for name in cases.named}
         duet.run()
@@ -128,7 +130,7 @@ def test_in_a_crowd_that_comes_and_goes(cases: Cases) -> None:
     dice = random.Random(5)
     memory = {"max_context": LONGEST + TEXT + CODES, "step_tokens": 128}
     thinker, talker = {**memory, "kv_bytes": 60 * 16 * 512}, {**memory, "kv_bytes": 40 * 16 * 512}
-    with duet_of(cases.folder, thinker=thinker, talker=talker) as duet:
+    with duet_of(cases.folder, (Thinker, Talker), thinker=thinker, talker=talker) as duet:
         asked: dict[str, tuple[str, Heard]] = {}
         dropped: set[str] = set()
         for number in range(45):
@@ -158,7 +160,7 @@ def test_in_a_crowd_that_comes_and_goes(cases: Cases) -> None:
 @pytest.mark.parametrize("talker_steps", [0, 1, 3])
 def test_at_whatever_pace_the_text_comes(cases: Cases, talker_steps: int) -> None:
     """The talker waits for text, or text for the talker. 0: all of the text comes before the talker begins."""
-    with duet_of(cases.folder) as duet:
+    with duet_of(cases.folder, (Thinker, Talker)) as duet:
         asked = {name: cases.ask(duet, name) for name in ("long", "mixed", "audio")}
         while duet.step_thinker():
             for _ in range(talker_steps):
@@ -170,7 +172,7 @@ def test_at_whatever_pace_the_text_comes(cases: Cases, talker_steps: int) -> Non
 
 def test_media_that_come_again_are_not_computed_again(cases: Cases) -> None:
     """Without speech, for whose sake hidden states of media are computed anew."""
-    with duet_of(cases.folder) as duet:
+    with duet_of(cases.folder, (Thinker, Talker)) as duet:
         for name in ("image", "sounding"):
             values = {**cases.named[name].values}
             values["prompt"] = {key: value for key, value in values["prompt"].items() if key != "speech"}
@@ -191,7 +193,7 @@ def test_media_of_another_make_up_are_not_taken_for_the_same(cases: Cases) -> No
     prompt = {key: value for key, value in values["prompt"].items() if key != "speech"}
     other_item = {**prompt, "items": [{**prompt["items"][0], "key": b"another"}]}
     elsewhere = {key: value for key, value in prompt.items() if key != "positions"}
-    with duet_of(cases.folder) as duet:
+    with duet_of(cases.folder, (Thinker, Talker)) as duet:
         for rid, asked in (("one", prompt), ("item", other_item), ("place", elsewhere)):
             heard = duet.ask(rid, {**values, "prompt": asked}, spoken=False)
             duet.run()
@@ -200,7 +202,7 @@ def test_media_of_another_make_up_are_not_taken_for_the_same(cases: Cases) -> No
 
 
 def test_speech_begins_before_the_text_ends(cases: Cases) -> None:
-    with duet_of(cases.folder) as duet:
+    with duet_of(cases.folder, (Thinker, Talker)) as duet:
         heard = cases.ask(duet, "long")
         duet.run()
         assert heard.order.index("codes") <= 3, "text, perhaps more text, and a frame"

@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+from tests.integration.families.omni_parts.duet import Heard, duet_of
+from tests.integration.families.omni_parts.stages import context_of, job_of
 from tests.integration.families.qwen3_omni.conversations import CONVERSATIONS, edge_values, model_inputs
-from tests.integration.families.qwen3_omni.duet import Heard, duet_of
-from tests.integration.families.qwen3_omni.stages import context_of, job_of
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
 from omnipipe.engines.autoregressive.program import End, Finish, Generation, Progress
 from omnipipe.errors import ErrorKind
-from omnipipe.families.qwen3_omni.tensors import to_torch
+from omnipipe.families.omni_parts.tensors import to_torch
+from omnipipe.families.omni_parts.thinker_prompt import prompt_parts
+from omnipipe.families.qwen3_omni.graph import FAMILY
+from omnipipe.families.qwen3_omni.talker import Talker
 from omnipipe.families.qwen3_omni.thinker import Thinker
-from omnipipe.families.qwen3_omni.thinker_prompt import prompt_parts
 from omnipipe.wire.value import Value
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 Asked = dict[str, Value]
 
@@ -32,7 +34,7 @@ def asked(omni_reference: Qwen3OmniMoeForConditionalGeneration, omni_processor: 
 
 def answer(folder: Path, asked: Asked, **options: Any) -> Heard:
     prompt = {**asked["prompt"], "options": {"temperature": 0.0, "max_tokens": 10, **options}}
-    with duet_of(folder) as duet:
+    with duet_of(folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", {**asked, "prompt": prompt}, spoken=False)
         duet.run()
         duet.check_idle()
@@ -71,7 +73,7 @@ CALL = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
 )
 def test_calls_are_not_spoken(told: str, spoken: str, omni_folder: Path, asked: Asked) -> None:
     """Nobody wants to hear JSON; what is said before it, or only begins like it, is heard."""
-    thinker = Thinker(context_of(omni_folder, "thinker"))
+    thinker = Thinker(context_of(FAMILY, omni_folder, "thinker"))
     thinker.load("float32")
     assert thinker.tokenizer is not None
     prompt = {**asked["prompt"], "options": {"tools": TOOLS}}
@@ -96,7 +98,7 @@ def test_calls_are_not_spoken(told: str, spoken: str, omni_folder: Path, asked: 
 
 def test_a_call_that_is_asked_for_has_no_sound(omni_folder: Path, asked: Asked) -> None:
     options = {"temperature": 0.0, "max_tokens": 200, "guided_regex": re.escape(CALL), "tools": TOOLS}
-    with duet_of(omni_folder) as duet:
+    with duet_of(omni_folder, (Thinker, Talker)) as duet:
         heard = duet.ask("a", {**asked, "prompt": {**asked["prompt"], "options": options}})
         duet.run()
         duet.check_idle()

@@ -4,16 +4,13 @@ All modalities are there, every part small. Weights that are nearly nothing in a
 large, so that no part can be left out unnoticed.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tests.integration.families.qwen3_omni.chat_template import TEMPLATE
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tests.integration.families.omni_parts.small_models import make_tokenizer, marks_of, save_small_model, token_id
 from transformers import Qwen2Tokenizer, Qwen3OmniMoeConfig, Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
-from transformers.utils.logging import disable_progress_bar
 
 __all__ = [
     "CODEBOOK",
@@ -21,9 +18,7 @@ __all__ = [
     "VOICES",
     "load_processor",
     "load_reference",
-    "make_tokenizer",
     "save_tiny_model",
-    "token_id",
 ]
 
 CODEBOOK: Final = 64
@@ -37,47 +32,13 @@ _HEAD: Final = 16
 _SCALE: Final = 0.3
 """Standard deviation of the weights: enough for answers that differ from token to token."""
 
-_NAMED: Final = {
-    "image_token": "<|image_pad|>",
-    "audio_token": "<|audio_pad|>",
-    "video_token": "<|video_pad|>",
-    "vision_bos_token": "<|vision_start|>",
-    "vision_eos_token": "<|vision_end|>",
-    "audio_bos_token": "<|audio_start|>",
-    "audio_eos_token": "<|audio_end|>",
-}
-_OTHERS: Final = ["<|im_start|>", "<|im_end|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>"]
-
-_TEXT: Final = [
-    *["system\n", "user\n", "assistant\n"] * 50,
-    "The quick brown fox jumps over the lazy dog, and says hello to the world.",
-    "What is in the image? What do you hear? Describe the video and count one two three four five.",
-    '{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}',
-    "Grüße, naïve café; 東京の天気は?",
-]
-
 
 def save_tiny_model(folder: Path, seed: int = 0, scale: float = _SCALE) -> Path:
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would leave a thread and a semaphore behind
-    folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
-    config = _config(tokenizer)
     torch.manual_seed(seed)
-    model = Qwen3OmniMoeForConditionalGeneration(config)
+    model = Qwen3OmniMoeForConditionalGeneration(_config(tokenizer))
     _stir(model, scale)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    generation = {
-        "eos_token_id": [token_id(tokenizer, "<|im_end|>")],
-        "pad_token_id": token_id(tokenizer, "<|endoftext|>"),
-    }
-    for name, content in {
-        "generation_config.json": generation,
-        "preprocessor_config.json": _PREPROCESSOR,
-        "video_preprocessor_config.json": _VIDEO_PREPROCESSOR,
-        "chat_template.json": {"chat_template": TEMPLATE},
-    }.items():
-        (folder / name).write_text(json.dumps(content, indent=2))
+    save_small_model(folder, model, tokenizer, processor="Qwen3OmniMoeProcessor", patch=16)
     return folder
 
 
@@ -95,47 +56,11 @@ def load_processor(folder: Path) -> Qwen3OmniMoeProcessor:
     return processor
 
 
-def make_tokenizer() -> Qwen2Tokenizer:
-    trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=420, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    trained.train_from_iterator(_TEXT, trainer)
-    data = json.loads(trained.to_str())["model"]
-    merges: Any = [tuple(merge) for merge in data["merges"]]  # declared as texts, taken as pairs
-    tokenizer = Qwen2Tokenizer(
-        vocab=data["vocab"],
-        merges=merges,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        extra_special_tokens=[*_OTHERS, *_NAMED.values()],
-        model_specific_special_tokens=_NAMED,
-    )
-    assert [len(tokenizer.encode(role)) for role in ("system", "user", "assistant")] == [1, 1, 1]
-    return tokenizer
-
-
-def token_id(tokenizer: Qwen2Tokenizer, text: str) -> int:
-    (token,) = tokenizer.encode(text)
-    return int(token)
-
-
 def _config(tokenizer: Qwen2Tokenizer) -> Qwen3OmniMoeConfig:
     def token(text: str) -> int:
         return token_id(tokenizer, text)
 
-    media = {
-        "audio_token_id": token("<|audio_pad|>"),
-        "image_token_id": token("<|image_pad|>"),
-        "video_token_id": token("<|video_pad|>"),
-        "vision_start_token_id": token("<|vision_start|>"),
-        "vision_end_token_id": token("<|vision_end|>"),
-        "audio_start_token_id": token("<|audio_start|>"),
-        "audio_end_token_id": token("<|audio_end|>"),
-        "position_id_per_seconds": 13,
-        "seconds_per_chunk": 2,
-    }
+    media = marks_of(tokenizer, "token_id") | {"position_id_per_seconds": 13, "seconds_per_chunk": 2}
     return Qwen3OmniMoeConfig(
         thinker_config={
             "text_config": _text_config(len(tokenizer)),
@@ -236,23 +161,6 @@ _CODE2WAV: Final = {
     "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "sliding_window": 8,
     "upsample_rates": [8, 5, 4, 3], "upsampling_ratios": [2, 2], "decoder_dim": 32,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
-}  # fmt: skip
-
-_PREPROCESSOR: Final = {
-    "processor_class": "Qwen3OmniMoeProcessor",
-    "feature_extractor_type": "WhisperFeatureExtractor",
-    "image_processor_type": "Qwen2VLImageProcessor",
-    "chunk_length": 300, "dither": 0.0, "feature_size": 128, "hop_length": 160, "n_fft": 400, "n_samples": 4800000,
-    "nb_max_frames": 30000, "padding_side": "right", "padding_value": 0.0, "return_attention_mask": True,
-    "sampling_rate": 16000,
-    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "max_pixels": 12845056, "min_pixels": 3136,
-    "merge_size": 2, "patch_size": 16, "temporal_patch_size": 2,
-}  # fmt: skip
-_VIDEO_PREPROCESSOR: Final = {
-    "processor_class": "Qwen3OmniMoeProcessor",
-    "video_processor_type": "Qwen2VLVideoProcessor",
-    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "max_pixels": 12845056, "min_pixels": 3136,
-    "merge_size": 2, "patch_size": 16, "temporal_patch_size": 2,
 }  # fmt: skip
 
 

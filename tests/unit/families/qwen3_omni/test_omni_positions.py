@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from omnipipe.families.qwen3_omni.positions import Block, Grid, Plain, Woven, cut, rope_positions
+from omnipipe.families.omni_parts.blocks import Block, Grid, Plain, Woven
+from omnipipe.families.qwen3_omni.positions import cut, rope_positions
 
 
 def test_text_alone_counts() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from omnipipe.errors import RequestError
-from omnipipe.families.qwen3_omni.asked import Chat, Verbatim, read_asked
+from omnipipe.families.omni_parts.asked import Chat, Verbatim, read_asked
 from omnipipe.families.qwen3_omni.requests import Qwen3OmniRequests
 from omnipipe.families.requests import AudioOptions, Entry, Message, Part, SpeechRequest, TextRequest
 from omnipipe.wire.value import Tensor

@@ -1,13 +1,12 @@
 """Which syntax a model's tool calls have: what its chat template shows it, unless the manifest says."""
 
 from omnipipe.families.llm.tools.dialect import Dialect
-from omnipipe.families.llm.tools.glm4 import Glm4
 from omnipipe.families.llm.tools.harmony import Harmony
 from omnipipe.families.llm.tools.hermes import Hermes
 from omnipipe.families.llm.tools.llama3 import Llama3
 from omnipipe.families.llm.tools.mistral import Mistral
-from omnipipe.families.llm.tools.qwen3_coder import Qwen3Coder
 from omnipipe.families.llm.tools.sections import DeepSeek, Kimi
+from omnipipe.families.llm.tools.tagged_dialects import GLM4, QWEN3_CODER
 
 __all__ = ["choose_dialect"]
 
@@ -20,7 +19,7 @@ def choose_dialect(parser: str, template: str) -> Dialect | None:
         case "deepseek":
             return DeepSeek(fenced="```json" in template)
         case "glm4":
-            return Glm4()
+            return GLM4
         case "harmony":
             return Harmony()
         case "hermes":
@@ -32,7 +31,7 @@ def choose_dialect(parser: str, template: str) -> Dialect | None:
         case "mistral":
             return Mistral(named="[ARGS]" in template)
         case "qwen3_coder":
-            return Qwen3Coder()
+            return QWEN3_CODER
         case _:
             return None
 

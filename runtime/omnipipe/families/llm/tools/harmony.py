@@ -15,9 +15,10 @@ from typing import Final
 
 from omnipipe.families.llm.asked import Tool
 from omnipipe.families.llm.marks import seek, seek_any
-from omnipipe.families.llm.tools.dialect import Arguments, Begin, Content, Delta, Dialect, Literal, Thought, ToolParser
+from omnipipe.families.llm.tools.dialect import Arguments, Begin, Content, Delta, Dialect, Literal, Thought
 from omnipipe.families.llm.tools.reader import ValueReader
 from omnipipe.families.llm.tools.schema import arguments_schema, quoted
+from omnipipe.families.llm.tools.stepping import SteppingParser
 
 __all__ = ["Harmony", "HarmonyParser"]
 
@@ -73,12 +74,10 @@ class _State(Enum):
     SKIPPED = auto()  # behind the JSON of a call
 
 
-class HarmonyParser(ToolParser):
+class HarmonyParser(SteppingParser):
     def __init__(self) -> None:
-        self.calls = 0
+        super().__init__()
         self._state = _State.HEAD
-        self._text = ""
-        """Not looked at yet, or not enough of it."""
         self._name = ""
         self._value = ValueReader("{")
         self._said: dict[_State, bool] = {}
@@ -97,13 +96,6 @@ class HarmonyParser(ToolParser):
     def apart(self) -> bool:  # type: ignore[override]
         return self._state is not _State.CONTENT
 
-    def push(self, text: str) -> list[Delta]:
-        out: list[Delta] = []
-        self._text += text
-        while self._text and self._step(out):
-            pass
-        return out
-
     def finish(self) -> list[Delta]:
         out: list[Delta] = []
         begun = self._text.lstrip().startswith(_HEADS)
@@ -114,7 +106,6 @@ class HarmonyParser(ToolParser):
         return out
 
     def _step(self, out: list[Delta]) -> bool:
-        """False: more text is needed."""
         match self._state:
             case _State.HEAD:
                 return self._headed()

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from omnipipe.families.llm.asked import Tool
 from omnipipe.families.llm.marks import seek
-from omnipipe.families.llm.tools.content import ContentText
-from omnipipe.families.llm.tools.dialect import Delta, Dialect, Literal, ToolParser
+from omnipipe.families.llm.tools.dialect import Delta, Dialect, Literal
 from omnipipe.families.llm.tools.reader import CallReader
 from omnipipe.families.llm.tools.schema import arguments_schema, quoted
+from omnipipe.families.llm.tools.stepping import SteppingParser
 
 __all__ = ["Hermes"]
 
@@ -35,11 +35,9 @@ class Hermes(Dialect):
         )
 
 
-class HermesParser(ToolParser):
+class HermesParser(SteppingParser):
     def __init__(self) -> None:
-        self.calls = 0
-        self._content = ContentText()
-        self._text = ""
+        super().__init__()
         self._reader: CallReader | None = None
         self._closing = False
         """Behind a call, before its end is marked."""
@@ -48,27 +46,15 @@ class HermesParser(ToolParser):
     def calling(self) -> bool:
         return self._reader is not None or self._closing
 
-    def push(self, text: str) -> list[Delta]:
-        out: list[Delta] = []
-        self._text += text
-        while self._text:
-            before = self._text, self._reader
-            if self._reader is not None:
-                self._read(self._reader, out)
-            elif self._closing:
-                self._close()
-            else:
-                self._speak(out)
-            if (self._text, self._reader) == before:
-                break
-        return out
-
-    def finish(self) -> list[Delta]:
-        out: list[Delta] = []
-        if not self.calling:
-            self._content.say(self._text, out)
-            self._content.finish(out)
-        return out
+    def _step(self, out: list[Delta]) -> bool:
+        before = self._text, self._reader
+        if self._reader is not None:
+            self._read(self._reader, out)
+        elif self._closing:
+            self._close()
+        else:
+            self._speak(out)
+        return (self._text, self._reader) != before
 
     def _speak(self, out: list[Delta]) -> None:
         at, found = seek(self._text, _OPEN)

@@ -14,10 +14,10 @@ from typing import Final
 
 from omnipipe.families.llm.asked import Tool
 from omnipipe.families.llm.marks import seek, seek_any
-from omnipipe.families.llm.tools.content import ContentText
-from omnipipe.families.llm.tools.dialect import Arguments, Begin, Delta, Dialect, Literal, ToolParser
+from omnipipe.families.llm.tools.dialect import Arguments, Begin, Delta, Dialect, Literal
 from omnipipe.families.llm.tools.reader import ValueReader
 from omnipipe.families.llm.tools.schema import arguments_schema, quoted
+from omnipipe.families.llm.tools.stepping import SteppingParser
 
 __all__ = ["DeepSeek", "Kimi", "SectionParser"]
 
@@ -104,14 +104,11 @@ class _State(Enum):
     TAIL = auto()  # behind the arguments, before the end of the call
 
 
-class SectionParser(ToolParser):
+class SectionParser(SteppingParser):
     def __init__(self, marks: Marks) -> None:
-        self.calls = 0
+        super().__init__()
         self._marks = marks
-        self._content = ContentText()
         self._state = _State.CONTENT
-        self._text = ""
-        """Not looked at yet, or not enough of it."""
         self._raw = ""
         """All since content ended, while no call has begun."""
         self._head = ""
@@ -121,22 +118,7 @@ class SectionParser(ToolParser):
     def calling(self) -> bool:
         return self._state is not _State.CONTENT
 
-    def push(self, text: str) -> list[Delta]:
-        out: list[Delta] = []
-        self._text += text
-        while self._text and self._step(out):
-            pass
-        return out
-
-    def finish(self) -> list[Delta]:
-        out: list[Delta] = []
-        if not self.calling:
-            self._content.say(self._text, out)
-            self._content.finish(out)
-        return out
-
     def _step(self, out: list[Delta]) -> bool:
-        """False: more text is needed."""
         marks = self._marks
         match self._state:
             case _State.CONTENT:

@@ -12,8 +12,8 @@ from typing import Final
 
 from omnipipe.families.llm.asked import Tool
 from omnipipe.families.llm.marks import seek, seek_any
-from omnipipe.families.llm.tools.content import ContentText
-from omnipipe.families.llm.tools.dialect import Arguments, Begin, Delta, ToolParser
+from omnipipe.families.llm.tools.dialect import Arguments, Begin, Delta
+from omnipipe.families.llm.tools.stepping import SteppingParser
 from omnipipe.families.llm.tools.values import Kind, kinds_of, spelt, written
 
 __all__ = ["TaggedParser", "Tags"]
@@ -62,15 +62,12 @@ class _State(Enum):
     CLOSING = auto()
 
 
-class TaggedParser(ToolParser):
+class TaggedParser(SteppingParser):
     def __init__(self, tags: Tags, tools: Sequence[Tool]) -> None:
-        self.calls = 0
+        super().__init__()
         self._tags = tags
         self._tools = {tool.function.name: tool for tool in tools}
-        self._content = ContentText()
         self._state = _State.CONTENT
-        self._text = ""
-        """Not looked at yet, or not enough of it."""
         self._mark = ""
         """What the call began with."""
         self._kinds: Mapping[str, Kind] = {}
@@ -84,22 +81,7 @@ class TaggedParser(ToolParser):
     def calling(self) -> bool:
         return self._state is not _State.CONTENT
 
-    def push(self, text: str) -> list[Delta]:
-        out: list[Delta] = []
-        self._text += text
-        while self._text and self._step(out):
-            pass
-        return out
-
-    def finish(self) -> list[Delta]:
-        out: list[Delta] = []
-        if not self.calling:
-            self._content.say(self._text, out)
-            self._content.finish(out)
-        return out
-
     def _step(self, out: list[Delta]) -> bool:
-        """False: more text is needed."""
         match self._state:
             case _State.CONTENT:
                 return self._speak(out)

@@ -12,8 +12,6 @@ from omnipipe.engines.autoregressive.engine import AutoregressiveEngine
 from omnipipe.engines.engine import Begin, Consumed, Drop, Emission, Failure, Feed, Finished, Result
 from omnipipe.engines.program import StageContext
 from omnipipe.errors import RequestError
-from omnipipe.families.qwen3_omni.talker import Talker
-from omnipipe.families.qwen3_omni.thinker import Thinker
 from omnipipe.spec.plan import EngineKind, EnginePlan
 from omnipipe.wire.value import Value
 
@@ -123,12 +121,12 @@ class Duet:
 @contextmanager
 def duet_of(
     folder: Path,
+    programs: tuple[Any, Any],
     *,
     thinker: dict[str, Any] | None = None,
     talker: dict[str, Any] | None = None,
-    programs: tuple[Any, Any] = (Thinker, Talker),
 ) -> Iterator[Duet]:
-    """The engines' options over those of a small one."""
+    """`programs`: the family's thinker and talker. The engines' options go over those of a small one."""
     source = folder.as_uri()
     made: Sequence[AutoregressiveEngine] = [
         AutoregressiveEngine(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from omnipipe.families.llm.asked import Options, invalid
-from omnipipe.families.qwen3_omni.asked import MediaOptions, TalkerSampling, ThinkerSampling, convert
+from omnipipe.families.omni_parts.asked import MediaOptions, TalkerSampling, ThinkerSampling, convert
 from omnipipe.spec.suggest import listed, meant
 from omnipipe.wire.value import Value
 

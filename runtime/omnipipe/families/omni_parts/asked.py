@@ -1,4 +1,4 @@
-"""What the preprocess stage is asked: the value that the family writes in the gateway and reads in the stage.
+"""What the preprocess stage is asked: the value that a family writes in the gateway and reads in the stage.
 
 Field names are the client's own, so that an error about one can name it. Both sides check it, for a stage may be asked
 by others than our gateway.
@@ -133,10 +133,10 @@ def read_asked(value: Value) -> Chat | Verbatim:
     try:
         asked: Chat | Verbatim = msgspec.convert(value, Chat | Verbatim)
     except msgspec.ValidationError as error:
-        raise RequestError(ErrorKind.INVALID, f"the qwen3_omni family cannot read this request: {error}") from error
+        raise RequestError(ErrorKind.INVALID, f"this family cannot read this request: {error}") from error
     for medium in asked.media if isinstance(asked, Chat) else ():
         if not isinstance(medium.data, Tensor):
-            raise RequestError(ErrorKind.INVALID, "the qwen3_omni family cannot read this request: media is no bytes")
+            raise RequestError(ErrorKind.INVALID, "this family cannot read this request: media is no bytes")
     return asked
 
 

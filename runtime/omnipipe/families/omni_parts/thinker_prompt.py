@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from omnipipe.engines.autoregressive import program
-from omnipipe.families.qwen3_omni.tensors import to_torch
-from omnipipe.families.qwen3_omni.values import EmbeddedItem, Embeds, Prompt, Span
+from omnipipe.families.omni_parts.tensors import to_torch
+from omnipipe.families.omni_parts.values import EmbeddedItem, Embeds, Prompt, Span
 
 __all__ = ["prompt_parts"]
 

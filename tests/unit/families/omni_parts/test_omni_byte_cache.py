@@ -1,6 +1,6 @@
 """The cache of embeddings is bounded in bytes and forgets what was not asked for longest."""
 
-from omnipipe.families.qwen3_omni.byte_cache import ByteCache
+from omnipipe.families.omni_parts.byte_cache import ByteCache
 
 
 def test_the_oldest_goes_first() -> None:

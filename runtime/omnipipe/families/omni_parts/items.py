@@ -14,8 +14,8 @@ import torch
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.llm.asked import invalid
-from omnipipe.families.qwen3_omni.asked import MediaOptions, Medium
-from omnipipe.families.qwen3_omni.positions import Block, Grid, Plain, Woven
+from omnipipe.families.omni_parts.asked import MediaOptions, Medium
+from omnipipe.families.omni_parts.blocks import Block, Grid, Plain, Woven
 from omnipipe.media.audio import decode_audio
 from omnipipe.media.images import decode_image
 from omnipipe.media.limits import MediaLimits
@@ -24,7 +24,6 @@ from omnipipe.wire.value import Tensor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from transformers import Qwen3OmniMoeProcessor
 
 __all__ = ["Defaults", "Made", "Maker", "Piece", "limits_of", "too_much"]
 
@@ -78,13 +77,12 @@ class Defaults:
 
 
 class Maker:
-    def __init__(
-        self, processor: "Qwen3OmniMoeProcessor", positions_per_second: float, defaults: Defaults, most_bytes: int
-    ) -> None:
-        """`most_bytes`: of features; what would have more is not begun."""
-        self._processor: Any = processor
+    def __init__(self, processor: Any, steps_per_second: float, defaults: Defaults, most_bytes: int) -> None:
+        """`processor`: the model's own. `steps_per_second`: what a `Grid` counts time in. `most_bytes`: of features;
+        what would have more is not begun."""
+        self._processor = processor
         self._most = most_bytes
-        self._per_second = positions_per_second
+        self._per_second = steps_per_second
         self._defaults = defaults
         self._rate_hz: int = self._processor.feature_extractor.sampling_rate
         self._shortest: int = self._processor.feature_extractor.n_fft

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from omnipipe.engines.program import BatchProgram, Job, Outcome, StageContext
-from omnipipe.families.qwen3_omni.graph import FAMILY
+from omnipipe.spec.family import Family
 from omnipipe.wire.value import Value
 
 __all__ = ["context_of", "job_of", "run_to_end", "values_of"]
 
 
-def context_of(folder: Path, stage: str, **params: Any) -> StageContext:
-    kind = FAMILY.stage(stage)
+def context_of(family: Family, folder: Path, stage: str, **params: Any) -> StageContext:
+    kind = family.stage(stage)
     assert kind is not None
     return StageContext(
         stage, f"file://{folder}", {name: param.default for name, param in kind.params.items()} | params
