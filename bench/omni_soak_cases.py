@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 import numpy as np
-from tests.integration.families.qwen3_omni.media_files import make_clip, make_picture, make_video
+from tests.integration.families.omni_parts.media_files import make_clip, make_picture, make_video
 
 __all__ = ["KINDS", "MODEL", "RATE_HZ", "Answer", "ask", "body", "differ", "leave"]
 

@@ -51,13 +51,10 @@ _STEP = re.compile(r'^omnipipe_stage_step_seconds_sum\{.*stage="([^"]+)".*\} (\S
 
 @dataclass(frozen=True)
 class Used:
-    """CPU seconds and seconds in engine steps, so far."""
+    """CPU seconds, so far."""
 
     cpu_s: float
     engines_cpu_s: float
-    """Of the threads that engines and the libraries below them compute in."""
-    steps_s: dict[str, float]
-    """Stage -> wall time in engine steps."""
 
 
 class Subject:
@@ -70,18 +67,37 @@ class Subject:
         """What each process holds: the supervisor, the gateway, `thinker-0`."""
         return soak_server.Subject(self._process, self.url).holding()
 
-    def used(self) -> Used:
-        cpu = engines = 0.0
-        for process in psutil.Process(self._process.pid).children():
-            stage = "--stage" in process.cmdline()
-            for task in Path(f"/proc/{process.pid}/task").iterdir():
-                seconds = int((task / "schedstat").read_text().split()[0]) / 1e9
-                cpu += seconds
-                loop = task.name == str(process.pid) or (task / "comm").read_text().startswith("ZMQ")
-                engines += seconds if stage and not loop else 0.0
+    def steps_s(self) -> dict[str, float]:
+        """Stage -> wall time in engine steps, so far. To be asked outside of what is measured: it is work for the
+        gateway."""
         with urlopen(self.url.removesuffix("/v1") + "/metrics", timeout=10) as page:
-            steps = {stage: float(value) for stage, value in _STEP.findall(page.read().decode())}
-        return Used(cpu, engines, steps)
+            return {stage: float(value) for stage, value in _STEP.findall(page.read().decode())}
+
+    def used(self) -> Used:
+        engines = set(self.engines())
+        seconds = {task: _cpu_s(task) for process in self._children() for task in _tasks(process)}
+        return Used(sum(seconds.values()), sum(seconds.get(task, 0.0) for task in engines))
+
+    def engines(self) -> list[Path]:
+        """The threads that engines and the libraries below them compute in: their folders in /proc."""
+        return [
+            task
+            for process in self._children()
+            if "--stage" in process.cmdline()
+            for task in _tasks(process)
+            if task.name != str(process.pid) and not (task / "comm").read_text().startswith("ZMQ")
+        ]
+
+    def _children(self) -> list[psutil.Process]:
+        return psutil.Process(self._process.pid).children()
+
+
+def _tasks(process: psutil.Process) -> list[Path]:
+    return list(Path(f"/proc/{process.pid}/task").iterdir())
+
+
+def _cpu_s(task: Path) -> float:
+    return int((task / "schedstat").read_text().split()[0]) / 1e9
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.omni_load import Said, speak_all
 from bench.omni_subject import MODEL, MOST_FRAMES, MOST_TOKENS, Reference, Subject, serve
+from bench.omni_watch import Watched, watching
 from bench.row import Row
 from PIL import Image, ImageDraw
 
@@ -66,6 +67,7 @@ class _Measured:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     engines_cpu_s: float = 0.0
+    watched: Watched = field(default_factory=Watched)
     steps_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
@@ -78,6 +80,7 @@ def rows(rounds: int = 3) -> list[Row]:
             _generate(reference, measured)
             for at_once, requests in _REQUESTS.items():
                 _load(subject, measured, at_once, requests)
+        speak_all(subject.url, _bodies(_REQUESTS[_MOST], events=True), _MOST)
         time.sleep(1.5)  # events are flushed about once a second
         edges = _edges(subject.events)
     return [*_against_generate(measured), *_at_each_load(measured), *_where_the_time_goes(measured), edges]
@@ -117,17 +120,21 @@ def _generate(reference: Reference, measured: _Measured) -> None:
 
 
 def _load(subject: Subject, measured: _Measured, at_once: int, requests: int) -> None:
-    bodies = _bodies(requests, events=at_once == _MOST)
-    before, begun = subject.used(), time.perf_counter()
-    measured.said[at_once] += speak_all(subject.url, bodies, at_once)
-    wall, after = time.perf_counter() - begun, subject.used()
-    if at_once == _MOST:
-        measured.rates.append(requests / wall)
-        measured.wall_s += wall
-        measured.cpu_s += after.cpu_s - before.cpu_s
-        measured.engines_cpu_s += after.engines_cpu_s - before.engines_cpu_s
-        for stage, seconds in after.steps_s.items():
-            measured.steps_s[stage] += seconds - before.steps_s.get(stage, 0.0)
+    bodies = _bodies(requests)
+    if at_once != _MOST:
+        measured.said[at_once] += speak_all(subject.url, bodies, at_once)
+        return
+    steps_before = subject.steps_s()
+    with watching(subject.engines(), measured.watched):
+        before, begun = subject.used(), time.perf_counter()
+        measured.said[at_once] += speak_all(subject.url, bodies, at_once)
+        wall, after = time.perf_counter() - begun, subject.used()
+    measured.rates.append(requests / wall)
+    measured.wall_s += wall
+    measured.cpu_s += after.cpu_s - before.cpu_s
+    measured.engines_cpu_s += after.engines_cpu_s - before.engines_cpu_s
+    for stage, seconds in subject.steps_s().items():
+        measured.steps_s[stage] += seconds - steps_before.get(stage, 0.0)
 
 
 def _against_generate(measured: _Measured) -> list[Row]:
@@ -172,6 +179,7 @@ def _at_each_load(measured: _Measured) -> list[Row]:
 
 def _where_the_time_goes(measured: _Measured) -> list[Row]:
     share = measured.engines_cpu_s / measured.cpu_s
+    computing = measured.watched.computing / measured.watched.looks
     cores = measured.cpu_s / measured.wall_s
     busy = sorted(measured.steps_s.items(), key=lambda item: -item[1])
     steps = ", ".join(f"{stage} {seconds / measured.wall_s:.0%}" for stage, seconds in busy[:4])
@@ -180,6 +188,10 @@ def _where_the_time_goes(measured: _Measured) -> list[Row]:
         _row(
             f"CPU of a spoken answer, c = {_MOST}", f"{each * 1e3:.0f} ms", f"{alone * 1e3:.0f} ms: generate",
             each / alone, "", True,
+        ),
+        _row(
+            f"wall time in which at least one engine computes, c = {_MOST}", f"{computing:.1%}", "", None,
+            f">= {_MODEL_SHARE:.0%}", computing >= _MODEL_SHARE,
         ),
         _row(
             f"CPU time of the server in its engines' threads, c = {_MOST}", f"{share:.1%}",
