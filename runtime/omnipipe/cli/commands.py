@@ -45,7 +45,7 @@ def command_parser() -> argparse.ArgumentParser:
 
 def _serve(add: _Add) -> None:
     serve = add("serve", "Run pipelines on this machine: a process for each stage and one gateway.")
-    serve.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a manifest; all its pipelines are served")
+    serve.add_argument("files", nargs="+", type=_path, metavar="FILE", help="a manifest; all its pipelines are served")
     serve.add_argument("--run-dir", type=Path, help="folder to make for this run's sockets (default: a temporary one)")
     serve.add_argument(
         "--spawn",
@@ -62,7 +62,7 @@ def _looking(add: _Add) -> None:
     validate.add_argument(
         "paths",
         nargs="+",
-        type=Path,
+        type=_path,
         metavar="FILE|DIR",
         help="a manifest, or a folder of them",
     )
@@ -155,7 +155,7 @@ def _add_gateway(parser: argparse.ArgumentParser) -> None:
         help="let pages of this origin call, '*' for any; may be repeated (default: none)",
     )
     parser.add_argument(
-        "--max-body-bytes", type=_count, default=32 << 20, metavar="N", help="largest request body (default: 32 MiB)"
+        "--max-body-bytes", type=_size, default=32 << 20, metavar="N", help="largest request body (default: 32 MiB)"
     )
     parser.add_argument("--grace-s", type=_seconds, default=30.0, help="on a stop, time to finish (default: 30)")
     parser.add_argument("--no-access-log", action="store_false", dest="access_log", help="no log line for each request")
@@ -192,6 +192,19 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _path(text: str) -> Path:
+    if not text:  # a variable that is not set; Path("") would be the folder one is in
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
+
+
+def _size(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1 << 40:
+        raise argparse.ArgumentTypeError("must be from 1 to 1099511627776 bytes")
     return value
 
 

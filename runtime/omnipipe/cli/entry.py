@@ -22,6 +22,7 @@ from omnipipe.cli.arguments import (
 )
 from omnipipe.cli.errors import CommandError
 from omnipipe.cli.exits import Exit
+from omnipipe.cli.open_files import allow_open_files
 from omnipipe.cli.parser import parse
 from omnipipe.errors import OmnipipeError
 from omnipipe.settings import Environment
@@ -57,14 +58,17 @@ def _run(args: Arguments, environment: Environment) -> int:
         case StageArgs():
             from omnipipe.cli.processes import stage
 
+            allow_open_files()
             return _leave(stage(args))
         case GatewayArgs():
             from omnipipe.cli.processes import gateway
 
+            allow_open_files()
             return gateway(args, environment)
         case ServeArgs():
             from omnipipe.cli.serve import serve
 
+            allow_open_files()
             return serve(args, environment)
         case NurseryArgs():
             from omnipipe.cli import nursery

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from omnipipe.cli.errors import CommandError, UnreadableFile
 from omnipipe.cli.exits import Exit
-from omnipipe.families.registry import family_names, find_family
+from omnipipe.families.registry import FamilyUnusable, family_names, find_family
 from omnipipe.spec.errors import Finding, ManifestError
+from omnipipe.spec.family import Family
 from omnipipe.spec.reader import ValidatedPipeline, check_together, read_pipelines
 
 __all__ = ["check_file", "find_files", "load"]
@@ -43,7 +44,14 @@ def check_file(file: Path) -> list[ValidatedPipeline]:
         raise UnreadableFile(file, (error.strerror or str(error)).lower()) from error
     if len(data) > _LARGEST_BYTES:
         raise UnreadableFile(file, f"more than {_LARGEST_BYTES >> 20} MiB is no manifest")
-    return read_pipelines(data, str(file), find_family, family_names())
+    return read_pipelines(data, str(file), _family, family_names())
+
+
+def _family(name: str) -> Family | None:
+    try:
+        return find_family(name)
+    except FamilyUnusable as error:  # nothing is wrong with the file, and it cannot be checked either
+        raise CommandError(str(error), Exit.INVALID) from error
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:

@@ -65,5 +65,5 @@ def _set_title(words: list[str]) -> None:
     except (OSError, ValueError, IndexError):
         return
     if 0 < start < end:
-        title = "\0".join(words).encode()[: end - start - 1]
+        title = os.fsencode("\0".join(words))[: end - start - 1]
         ctypes.memmove(start, title.ljust(end - start, b"\0"), end - start)

@@ -4,7 +4,9 @@ import os
 import shlex
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from omnipipe import __version__
 from omnipipe.cli.arguments import GatewayOptions, ProcessOptions, ServeArgs
@@ -39,6 +41,7 @@ def run(args: ServeArgs, environment: Environment, launcher: Launcher) -> Exit:
         keys = KeyRing.load(environment.api_keys, args.gateway.api_keys_file)
     except KeysError as error:  # the gateway would find it as well, and be started again a few times for it
         raise CommandError(str(error), Exit.INVALID) from error
+    _check_events_dir(args.process.events_dir)
     with listen(args.gateway.host, args.gateway.port) as listener:
         base = base_folder(environment.runtime_dir)
         sweep(base)
@@ -48,6 +51,19 @@ def run(args: ServeArgs, environment: Environment, launcher: Launcher) -> Exit:
         finally:
             ignore_stops()
             folder.leave()
+
+
+def _check_events_dir(folder: Path | None) -> None:
+    """Later, a process that cannot write loses events and goes on; here somebody still reads what is said."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CommandError(f"request events cannot be written to {folder}: {reason}", Exit.INVALID) from error
 
 
 def _run(

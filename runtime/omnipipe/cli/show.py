@@ -7,9 +7,8 @@ from omnipipe.cli.arguments import FamiliesArgs, GraphArgs, PlanArgs, ValidateAr
 from omnipipe.cli.errors import UnreadableFile
 from omnipipe.cli.exits import Exit
 from omnipipe.cli.manifests import check_file, find_files, load
-from omnipipe.families.registry import family_names, find_family
+from omnipipe.families.registry import FamilyUnusable, family_names, find_family
 from omnipipe.spec.errors import ManifestError
-from omnipipe.spec.family import Family
 from omnipipe.spec.plan import Plan
 from omnipipe.spec.render import render_mermaid, render_text
 
@@ -29,7 +28,7 @@ def run(args: ValidateArgs | PlanArgs | GraphArgs | FamiliesArgs) -> Exit:
             render: Callable[[Plan], str] = render_mermaid if args.format == "mermaid" else render_text
             sys.stdout.write("\n".join(render(plan) for plan in _plans(args)))
         case FamiliesArgs():
-            sys.stdout.write("\n".join(_describe(name, find_family(name)) for name in family_names()))
+            sys.stdout.write("\n".join(map(_describe, family_names())))
     return Exit.OK
 
 
@@ -58,8 +57,12 @@ def _plans(args: PlanArgs | GraphArgs) -> list[Plan]:
     return [one.compile(lambda stage, n: f"ipc://{_EXAMPLE_FOLDER}/{stage}-{n}.sock") for one in load([args.file])]
 
 
-def _describe(name: str, family: Family | None) -> str:
-    if family is None:
+def _describe(name: str) -> str:
+    try:
+        family = find_family(name)
+    except FamilyUnusable as error:  # the others are none the worse for it
+        return f"{name}\n  {error}\n"
+    if family is None:  # it went while we looked
         return f"{name}\n  cannot be loaded\n"
     lines = [f"{name}: {family.title}"]
     if family.needs_source:

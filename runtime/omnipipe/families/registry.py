@@ -6,15 +6,20 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
+from omnipipe.errors import OmnipipeError
 from omnipipe.spec.family import Family
 
 if TYPE_CHECKING:
     from omnipipe.families.requests import Requests
 
-__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "family_names", "find_family", "load_requests"]
+__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "FamilyUnusable", "family_names", "find_family", "load_requests"]
 
 BUILT_IN = ("echo", "embed", "llm", "orpheus", "qwen2_5_omni", "qwen3_omni")
 ENTRY_POINT_GROUP = "omnipipe.families"
+
+
+class FamilyUnusable(OmnipipeError):
+    """A package offers a family of this name, and it cannot be had. The message says whose fault it is."""
 
 
 @cache
@@ -25,20 +30,38 @@ def family_names() -> tuple[str, ...]:
 
 @cache
 def find_family(name: str) -> Family | None:
-    """The family, or None when nobody offers one of that name."""
+    """The family, or None when nobody offers one of that name. Raises FamilyUnusable."""
     if name in BUILT_IN:
         return cast(Family, import_module(f"omnipipe.families.{name}.graph").FAMILY)
     for entry in _offered(name):
-        family = entry.load()
-        if not isinstance(family, Family):
-            raise TypeError(f"entry point {ENTRY_POINT_GROUP}:{name} is {type(family).__name__}, not a Family")
-        return family
+        return _loaded(entry)
     return None
 
 
+def _loaded(entry: EntryPoint) -> Family:
+    whose = f'the family "{entry.name}" of the package {entry.dist.name if entry.dist else "(unknown)"}'
+    try:
+        family = entry.load()
+    except Exception as error:  # the boundary to somebody else's package, which may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise FamilyUnusable(f"{whose} cannot be loaded from {entry.value}: {reason}") from error
+    if not isinstance(family, Family):
+        raise FamilyUnusable(f"{whose} cannot be used: {entry.value} is {type(family).__name__}, not a Family")
+    if family.name != entry.name:
+        raise FamilyUnusable(f'{whose} cannot be used: {entry.value} says that its name is "{family.name}"')
+    return family
+
+
 def load_requests(family: Family) -> "Requests":
+    """Raises FamilyUnusable."""
     module, _, name = family.requests.partition(":")
-    return cast("Requests", getattr(import_module(module), name)())
+    try:
+        return cast("Requests", getattr(import_module(module), name)())
+    except Exception as error:  # the same boundary
+        reason = f"{type(error).__name__}: {error}"
+        raise FamilyUnusable(
+            f'the family "{family.name}" cannot load its requests {family.requests}: {reason}'
+        ) from error
 
 
 def _offered(name: str) -> Iterable[EntryPoint]:

@@ -51,6 +51,8 @@ def _take_family(wiring: Wiring, spec: PipelineSpec) -> None:
         wiring.say(("spec", "outputs"), "belongs to a graph of your own: give spec.edges too, or remove it")
     for edge in family.edges:
         wiring.add_edge(EdgeWish(edge.source, edge.target, edge.port, edge.input), _FAMILY)
+    if not family.outputs:
+        wiring.say(_FAMILY, f"the {family.name} family has no output: nobody would see its work")
     for output in family.outputs:
         wiring.add_output(OutputWish(output.name, output.stage, output.port), _FAMILY)
 

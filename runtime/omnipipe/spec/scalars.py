@@ -15,6 +15,7 @@ from omnipipe.spec.plan import ParamValue
 __all__ = [
     "PATTERN_WORDS",
     "RESERVED_STAGES",
+    "SOURCE_PATTERN",
     "Annotation",
     "Duration",
     "EnvName",
@@ -47,7 +48,7 @@ _SERVICE: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _NAME: Final = r"^[a-z][-_a-z0-9]*$"
 _PARAM: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
 _MODEL: Final = r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*$"
-_SOURCE: Final = r"^[a-z][a-z0-9]*://[^\s]+$"
+SOURCE_PATTERN: Final = r"^[a-z][a-z0-9]*://[^\s]+$"
 _LABEL_KEY: Final = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 _LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _OBJECT: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -67,7 +68,7 @@ PATTERN_WORDS: Final[dict[str, str]] = {
     _NAME: "must be lowercase letters, digits, '-' and '_', beginning with a letter",
     _PARAM: "must be letters, digits and '_', beginning with a letter",
     _MODEL: "must be letters, digits and any of - . _ : / @, beginning with a letter or digit",
-    _SOURCE: "must be scheme://location, such as hf://Qwen/Qwen3-0.6B",
+    SOURCE_PATTERN: "must be scheme://location, such as hf://Qwen/Qwen3-0.6B",
     _LABEL_KEY: "must be a Kubernetes label key: an optional prefix and '/', then letters, digits, '-', '_' and '.'",
     _LABEL_VALUE: "must be a Kubernetes label value: letters, digits, '-', '_' and '.'",
     _OBJECT: "must be the name of an object: lowercase letters, digits, '-' and '.'",
@@ -89,7 +90,7 @@ TypeName = Annotated[str, Field(min_length=1, max_length=63, pattern=_NAME)]
 PortName = Annotated[str, Field(min_length=1, max_length=40, pattern=_NAME)]
 ParamName = Annotated[str, Field(min_length=1, max_length=63, pattern=_PARAM)]
 ModelName = Annotated[str, Field(min_length=1, max_length=128, pattern=_MODEL)]
-SourceUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern=_SOURCE)]
+SourceUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern=SOURCE_PATTERN)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY)]
 LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE)]
 Annotation = Annotated[str, Field(max_length=65536)]

@@ -8,7 +8,8 @@ from pydantic_core import ErrorDetails
 
 from omnipipe.spec.errors import PathKey, Problem
 from omnipipe.spec.manifest import Pipeline
-from omnipipe.spec.scalars import PATTERN_WORDS
+from omnipipe.spec.scalars import PATTERN_WORDS, SOURCE_PATTERN
+from omnipipe.spec.sources import likely_source
 from omnipipe.spec.suggest import kind_of, listed, meant, number, shown
 
 __all__ = ["STRUCTURE", "problems_of"]
@@ -54,11 +55,13 @@ def _got(text: str) -> Callable[[Any, Mapping[str, Any]], str]:
 
 
 def _pattern(value: Any, limits: Mapping[str, Any]) -> str:
-    return f"{PATTERN_WORDS[limits['pattern']]}, got {shown(value)}"
+    hint = likely_source(value) if limits["pattern"] == SOURCE_PATTERN and isinstance(value, str) else ""
+    return f"{PATTERN_WORDS[limits['pattern']]}, got {shown(value)}{hint}"
 
 
 def _string(value: Any, limits: Mapping[str, Any]) -> str:
-    quote = f' (write "{shown(value)}")' if isinstance(value, bool | int | float) else ""
+    # How it was spelt is not known here: `no` is false, and `1e3` is 1000.0.
+    quote = " (put it in quotes)" if isinstance(value, bool | int | float) else ""
     return f"must be a string, got {shown(value)}{quote}"
 
 

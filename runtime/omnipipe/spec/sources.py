@@ -6,7 +6,7 @@ from typing import Final
 
 from omnipipe.spec.suggest import meant
 
-__all__ = ["SCHEMES", "Source", "parse_source"]
+__all__ = ["SCHEMES", "Source", "likely_source", "parse_source"]
 
 SCHEMES: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "hf": (re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?"), "hf://owner/name or hf://owner/name@revision"),
@@ -24,6 +24,19 @@ class Source:
     scheme: str
     location: str
     """Everything after `scheme://`."""
+
+
+_NAMED: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""As hubs call a model."""
+
+
+def likely_source(text: str) -> str:
+    """What somebody meant who gave no scheme, as the end of a message; empty when that cannot be told."""
+    if text.startswith("/") and not re.search(r"\s", text):
+        return f'; did you mean "file://{text}"?'
+    if text.startswith(("./", "../", "~")):
+        return "; for a folder on this machine write file:// and its absolute path"
+    return f'; did you mean "hf://{text}"?' if _NAMED.fullmatch(text) else ""
 
 
 def parse_source(url: str) -> Source:

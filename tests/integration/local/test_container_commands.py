@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.local.served import ECHO, eventually
+from tests.integration.local.served import DEADLINE_S, ECHO, eventually
+from tests.ports import free_port
 
 from omnipipe.families.registry import family_names, find_family
 from omnipipe.spec.reader import read_pipelines
@@ -44,7 +45,7 @@ def test_a_stage_serves_its_probes_and_drains_on_sigterm(folder: Path, plan: Pat
             assert " 200 OK" in ask(admin, "/livez")
             assert "\nomnipipe_" in ask(admin, "/metrics")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(DEADLINE_S) == 0
         finally:
             process.kill()
     assert sorted(path.name for path in folder.iterdir()) == ["plan.json"]
@@ -70,22 +71,21 @@ def _answers(client: httpx.Client, path: str) -> bool:
 
 
 def test_a_gateway_without_stages_is_alive_and_not_ready(plan: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with omnipipe("gateway", "--plan", plan, "--port", port) as process:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
                 eventually(lambda: _answers(client, "/livez"), "the gateway alive")
                 assert client.get("/readyz").status_code == 503
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(DEADLINE_S) == 0
         finally:
             process.kill()
 
 
 def ends(*words: str | Path | int) -> tuple[int, str]:
     with omnipipe(*words) as process:
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=DEADLINE_S)
         return process.returncode, err
 
 

@@ -25,7 +25,7 @@ def test_for_machines_they_are_a_list(tmp_path: Path, manifest: Path) -> None:
     """And a pipeline without them is not spoken of."""
     with Served(tmp_path, ON_A_CLUSTER, manifest, "--port", "0", "--log-format", "json") as served:
         served.wait_for('"event": "ready"')
-        events = [json.loads(line) for line in served.out.splitlines()]
-        [event] = [event for event in events if event.get("event") == "cluster_only"]
-        assert (event["pipeline"], event["fields"]) == ("ensemble", FIELDS)
         assert served.stop() == 0
+    events = [json.loads(line) for line in served.out.splitlines()]
+    [event] = [event for event in events if event.get("event") == "cluster_only"]
+    assert (event["pipeline"], event["fields"]) == ("ensemble", FIELDS)

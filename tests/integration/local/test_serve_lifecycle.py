@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.local.served import ECHO, Served, all_gone, eventually, run_folders
+from tests.integration.local.served import DEADLINE_S, ECHO, Served, all_gone, eventually, run_folders
 
 
 def test_serves_until_ctrl_c_and_leaves_nothing(served: Served) -> None:
@@ -28,6 +28,7 @@ def test_serves_until_ctrl_c_and_leaves_nothing(served: Served) -> None:
 
 def test_says_what_starts_and_where_it_is_ready(served: Served) -> None:
     url = served.url
+    served.wait_for("  curl -N ")
     for name in ("ingest-0", "words-0", "pitch-0", "compose-0", "synth-0", "gateway"):
         assert f"  {name} ready in " in served.out
     assert f"ready: {url} (model: echo)\n" in served.out
@@ -36,9 +37,11 @@ def test_says_what_starts_and_where_it_is_ready(served: Served) -> None:
 
 
 def test_the_curl_line_works_as_it_stands(served: Served) -> None:
-    _ = served.url
+    served.wait_for("  curl -N ")
     line = next(line for line in served.out.splitlines() if line.startswith("  curl "))
-    answer = subprocess.run(["sh", "-c", f"{line} --silent"], capture_output=True, text=True, timeout=30, check=True)
+    answer = subprocess.run(
+        ["sh", "-c", f"{line} --silent"], capture_output=True, text=True, timeout=DEADLINE_S, check=True
+    )
     assert answer.stdout.startswith("data: ")
     assert answer.stdout.rstrip().endswith("data: [DONE]")
 
@@ -127,7 +130,7 @@ def test_a_stage_stuck_in_a_request_does_not_survive_a_kill_of_the_supervisor(se
             httpx.post(f"{served.url}/chat/completions", json=body, timeout=None)
 
     def is_stuck() -> bool:
-        pipeline = httpx.get(served.url.removesuffix("/v1") + "/health").json()["pipelines"][0]
+        pipeline = httpx.get(served.url.removesuffix("/v1") + "/health", timeout=DEADLINE_S).json()["pipelines"][0]
         return any(stage["name"] == "compose" and stage["routable"] == 0 for stage in pipeline["stages"])
 
     assert served.ask("x") == "x"
@@ -200,7 +203,7 @@ def test_a_log_that_nobody_reads_holds_up_no_request(manifest: Path) -> None:
             _flood(url, requests=1500)
         finally:
             process.send_signal(signal.SIGINT)
-            end = time.monotonic() + 30
+            end = time.monotonic() + DEADLINE_S
             while process.poll() is None and time.monotonic() < end:
                 time.sleep(0.02)
             assert process.returncode == 0
@@ -208,6 +211,6 @@ def test_a_log_that_nobody_reads_holds_up_no_request(manifest: Path) -> None:
 
 def _flood(url: str, requests: int) -> None:
     """Enough access log lines to fill a pipe (64 KiB) twice."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=DEADLINE_S) as client:
         for _ in range(requests):
             assert client.get("/models").status_code == 200

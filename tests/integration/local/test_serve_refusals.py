@@ -12,7 +12,7 @@ from tests.integration.local.served import run_folders
 
 def serve(*args: str | int | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "omnipipe", "serve", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_manifest_with_faults(manifest: Path) -> None:
     lines = ended.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"{manifest}:5: spec.model.family: ")
-    assert lines[1].startswith(f"{manifest}:6: spec.gateway.maxQeued: ")
+    assert lines[1].startswith(f"{manifest}:7: spec.gateway.maxQeued: ")
 
 
 def test_two_files_that_claim_one_model_name(tmp_path: Path, manifest: Path) -> None:

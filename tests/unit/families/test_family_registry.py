@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from omnipipe.families.registry import BUILT_IN, family_names, find_family, load_requests
+from omnipipe.cli import show
+from omnipipe.cli.arguments import FamiliesArgs
+from omnipipe.families.registry import BUILT_IN, FamilyUnusable, family_names, find_family, load_requests
 
 PACKAGE = """
 from dataclasses import replace
@@ -22,7 +24,9 @@ def installed_parrot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-family\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text(
-        "[omnipipe.families]\nparrot = parrot_family:FAMILY\nno-family = parrot_family:PACKAGE_NAME\n", encoding="utf-8"
+        "[omnipipe.families]\nparrot = parrot_family:FAMILY\nno-family = parrot_family:PACKAGE_NAME\n"
+        "no-module = parrots:FAMILY\nno-attribute = parrot_family:BIRD\nother-name = parrot_family:FAMILY\n",
+        encoding="utf-8",
     )
     (tmp_path / "parrot_family.py").write_text(PACKAGE + "PACKAGE_NAME = 'parrot'\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -44,9 +48,26 @@ def test_families_of_installed_packages_are_found() -> None:
 
 
 @pytest.mark.usefixtures("installed_parrot")
-def test_an_entry_point_that_is_no_family_is_named() -> None:
-    with pytest.raises(TypeError, match=r"omnipipe\.families:no-family is str, not a Family"):
-        find_family("no-family")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no-family", "cannot be used: parrot_family:PACKAGE_NAME is str, not a Family"),
+        ("no-module", "cannot be loaded from parrots:FAMILY: ModuleNotFoundError: No module named 'parrots'"),
+        ("no-attribute", "cannot be loaded from parrot_family:BIRD: AttributeError: "),
+        ("other-name", 'cannot be used: parrot_family:FAMILY says that its name is "parrot"'),
+    ],
+)
+def test_what_a_package_offers_and_cannot_be_used_is_told_with_its_name(
+    name: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FamilyUnusable) as caught:
+        find_family(name)
+    assert str(caught.value).startswith(f'the family "{name}" of the package parrot-family {reason}')
+
+    assert show.run(FamiliesArgs()) == 0
+    listing = capsys.readouterr().out
+    assert f"{name}\n  {caught.value}\n" in listing
+    assert "parrot: A family from a package of its own" in listing
 
 
 def test_a_family_that_nobody_offers() -> None:

@@ -13,6 +13,7 @@ from omnipipe.engines.loading import load_model, load_tokenizer
 from omnipipe.engines.program import Emit, Job, Outcome, StageContext
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.families.embed.pooling import Pooling
+from omnipipe.families.overlong import surely_longer
 from omnipipe.families.text_pieces import EMBEDDING_OUTPUT
 from omnipipe.weights import resolve
 from omnipipe.wire.value import Tensor, Value
@@ -102,6 +103,8 @@ class Embed:
 
     def _tokens(self, text: Value, index: int) -> list[int]:
         if isinstance(text, str):
+            if surely_longer(text, self._longest, lambda part: self._tokenizer(part).input_ids):
+                raise self._too_long(f"more than {self._longest}", index)
             tokens: list[int] = self._tokenizer(text).input_ids
         else:
             tokens = list(text)
@@ -110,13 +113,16 @@ class Embed:
         if not tokens:
             raise _invalid(f"'input[{index}]' is empty.", "input")
         if len(tokens) > self._longest:
-            raise _invalid(
-                f"This model's maximum context length is {self._longest} tokens, however you requested {len(tokens)} "
-                f"tokens in 'input[{index}]'. Please reduce your prompt.",
-                "input",
-                "context_length_exceeded",
-            )
+            raise self._too_long(str(len(tokens)), index)
         return tokens
+
+    def _too_long(self, size: str, index: int) -> RequestError:
+        return _invalid(
+            f"This model's maximum context length is {self._longest} tokens, however you requested {size} tokens in "
+            f"'input[{index}]'. Please reduce your prompt.",
+            "input",
+            "context_length_exceeded",
+        )
 
     def _give(self, job: Job, texts: _Texts, vectors: list[torch.Tensor]) -> Outcome:
         last = texts.at + len(vectors) == len(texts.tokens)

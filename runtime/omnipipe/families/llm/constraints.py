@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from omnipipe.engines.autoregressive.program import Grammar
 from omnipipe.families.llm.asked import Options, Tool, invalid
+from omnipipe.families.llm.inner_json import read_object
 from omnipipe.families.llm.reasoning import CLOSE, OPEN, Thinking
 from omnipipe.families.llm.tools.dialect import Dialect, Literal
 from omnipipe.families.llm.tools.harmony import Harmony
@@ -76,15 +77,7 @@ def _shape(options: Options) -> Grammar | None:
 
 
 def _schema(given: dict[str, object] | str) -> dict[str, object]:
-    if not isinstance(given, str):
-        return given
-    try:
-        schema = json.loads(given)
-    except ValueError as error:
-        raise invalid(f"'guided_json' is not JSON: {error}.", "guided_json") from error
-    if not isinstance(schema, dict):
-        raise invalid("'guided_json' must be a JSON schema.", "guided_json")
-    return schema
+    return read_object(given, "guided_json", "schema") if isinstance(given, str) else given
 
 
 def _rule(shape: Grammar) -> str:

@@ -11,6 +11,7 @@ from omnipipe.families.llm.echoing import ScoredPrompt, unseen_tokens
 from omnipipe.families.llm.model import Model
 from omnipipe.families.llm.reasoning import Thinking
 from omnipipe.families.llm.tools.dialect import Dialect
+from omnipipe.families.overlong import surely_longer
 
 __all__ = ["Question", "chat_question", "completion_question", "prompted_question"]
 
@@ -42,7 +43,7 @@ def chat_question(model: Model, asked: Chat, context: int) -> Question:
     options = asked.options
     _check_tools(model, options)
     prompt = model.template.render(asked.messages, options.usable_tools, model.template.variables(options))
-    tokens = model.vocabulary.encode(prompt, special=False)
+    tokens = _encoded(model, prompt, context, "messages", special=False)
     return prompted_question(model, options, [Prompt(tokens)], model.thinking(prompt), context)
 
 
@@ -72,7 +73,7 @@ def prompted_question(
 
 def completion_question(model: Model, asked: Completion, context: int) -> Question:
     options, prompt = asked.options, asked.prompt
-    tokens = model.vocabulary.encode(prompt, special=True) if isinstance(prompt, str) else prompt
+    tokens = _encoded(model, prompt, context, "prompt", special=True) if isinstance(prompt, str) else prompt
     if not tokens:
         if model.start_token is None:
             raise invalid("'prompt' is empty.", "prompt")
@@ -143,20 +144,30 @@ def _chat_limit(options: Options, size: int, context: int) -> int | None:
     return options.max_tokens if options.max_completion_tokens is None else options.max_completion_tokens
 
 
+def _encoded(model: Model, text: str, context: int, what: str, *, special: bool) -> list[int]:
+    if surely_longer(text, context, lambda part: model.vocabulary.encode(part, special=special)):
+        raise _no_room(f"more than {context}", context, what, what)
+    return model.vocabulary.encode(text, special=special)
+
+
 def _check_room(size: int, most: int | None, context: int, what: str, param: str) -> None:
-    """In OpenAI's words, which clients look for."""
     if size >= context and (most != 0 or size > context):
-        raise _too_long(
-            f"This model's maximum context length is {context} tokens. However, your {what} resulted in {size} tokens. "
-            f"Please reduce the length of the {what}.",
-            param,
-        )
+        raise _no_room(str(size), context, what, param)
     if most is not None and size + most > context:
         raise _too_long(
             f"This model's maximum context length is {context} tokens. However, you requested {size + most} tokens "
             f"({size} in the {what}, {most} in the completion). Please reduce the length of the {what} or completion.",
             param,
         )
+
+
+def _no_room(size: str, context: int, what: str, param: str) -> RequestError:
+    """In OpenAI's words, which clients look for."""
+    return _too_long(
+        f"This model's maximum context length is {context} tokens. However, your {what} resulted in {size} tokens. "
+        f"Please reduce the length of the {what}.",
+        param,
+    )
 
 
 def _too_long(message: str, param: str) -> RequestError:

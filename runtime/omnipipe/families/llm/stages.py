@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from omnipipe.engines.autoregressive.program import End, Finish, Generation, Progress, Turn
 from omnipipe.engines.loading import load_generation_config, load_model, load_tokenizer
@@ -19,9 +19,12 @@ from omnipipe.wire.value import Value
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Llm"]
+__all__ = ["MOST_CHARACTERS", "Llm"]
 
 _log = logging.getLogger(__name__)
+
+MOST_CHARACTERS: Final = 1 << 20
+"""Of what is only made tokens, or of tokens: it takes a second or two, in which the stage does nothing else."""
 
 
 class Llm:
@@ -87,9 +90,12 @@ class Llm:
             text = self._model.template.render(
                 asked.messages, asked.tools, asked.chat_template_kwargs, answer=asked.add_generation_prompt
             )
-            tokens = vocabulary.encode(text, special=bool(special))
+            special, param = bool(special), "messages"
         else:
-            tokens = vocabulary.encode(asked.prompt or "", special=special is not False)
+            text, special, param = asked.prompt or "", special is not False, "prompt"
+        if len(text) > MOST_CHARACTERS:
+            raise invalid(f"'{param}' is longer than {MOST_CHARACTERS} characters.", param)
+        tokens = vocabulary.encode(text, special=special)
         piece: TokensPiece = {"tokens": tokens, "count": len(tokens), "max_model_len": context}
         if asked.return_token_strs:
             piece["token_strs"] = [vocabulary.token_text(token) for token in tokens]
@@ -97,6 +103,8 @@ class Llm:
 
     def _decoded(self, tokens: list[int]) -> str:
         size = len(self._model.vocabulary)
+        if len(tokens) > MOST_CHARACTERS:
+            raise invalid(f"'tokens' are more than {MOST_CHARACTERS}.", "tokens")
         if tokens and not 0 <= min(tokens) <= max(tokens) < size:
             raise invalid(f"'tokens' has ids outside of 0 to {size - 1}.", "tokens")
         return self._model.vocabulary.decode_all(tokens)

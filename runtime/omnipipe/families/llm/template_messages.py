@@ -1,9 +1,8 @@
 """A message as chat templates take them."""
 
-import json
 from typing import Any
 
-from omnipipe.families.llm.asked import invalid
+from omnipipe.families.llm.inner_json import read_object
 from omnipipe.families.requests import Message, ToolCall
 
 __all__ = ["template_message"]
@@ -29,10 +28,5 @@ def template_message(message: Message, content: str | list[dict[str, str]], path
 def _call(call: ToolCall, path: str) -> dict[str, Any]:
     """Templates write the arguments themselves, so they take them as data."""
     path += ".function.arguments"
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except ValueError as error:
-        raise invalid(f"'{path}' is not JSON: {error}.", path) from error
-    if not isinstance(arguments, dict):
-        raise invalid(f"'{path}' must be a JSON object.", path)
+    arguments = read_object(call.arguments or "{}", path, "object")
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

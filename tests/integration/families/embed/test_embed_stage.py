@@ -19,7 +19,7 @@ from omnipipe.families.embed.requests import EmbeddingRequests
 from omnipipe.families.requests import EmbedRequest
 from omnipipe.spec.plan import Plan
 
-pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by a process of its own
+pytestmark = pytest.mark.timeout(400)  # torch and transformers are imported by a process of its own
 
 
 class Case:

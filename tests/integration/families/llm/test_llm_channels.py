@@ -14,7 +14,7 @@ from tests.integration.families.llm.serving import ask_chat, assistant, connecte
 from omnipipe.families.llm.rendering import ChatTemplate
 from omnipipe.spec.plan import Plan
 
-pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by a process of its own
+pytestmark = pytest.mark.timeout(400)  # torch and transformers are imported by a process of its own
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.families.llm.models import save_model
 from tests.integration.families.llm.serving import ask_chat, connected, make_plan, running, user
 
-pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by processes of their own
+pytestmark = pytest.mark.timeout(400)  # torch and transformers are imported by processes of their own
 
 _RUN = """
 import logging, sys
@@ -53,7 +53,7 @@ def test_a_draft_with_another_vocabulary_stops_the_start_with_a_line(model: Path
     plan = make_plan(tmp_path, model, draft=f"file://{other}")
     (tmp_path / "plan.json").write_text(plan.to_json())
     ended = subprocess.run(
-        [sys.executable, "-c", _RUN, str(tmp_path / "plan.json")], capture_output=True, text=True, timeout=150
+        [sys.executable, "-c", _RUN, str(tmp_path / "plan.json")], capture_output=True, text=True, timeout=300
     )
     assert ended.returncode != 0
     [line] = [line for line in ended.stderr.splitlines() if "cannot load" in line]

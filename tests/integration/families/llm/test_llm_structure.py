@@ -14,7 +14,7 @@ from tests.integration.families.llm.serving import Said, ask_chat, assistant, co
 from omnipipe.errors import RequestError
 from omnipipe.spec.plan import Plan
 
-pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by a process of its own
+pytestmark = pytest.mark.timeout(400)  # torch and transformers are imported by a process of its own
 
 WEATHER = {
     "type": "object",

@@ -27,7 +27,7 @@ from omnipipe.families.llm.requests import LlmRequests
 from omnipipe.families.requests import DetokenizeRequest, TokenizeRequest
 from omnipipe.spec.plan import Plan
 
-pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by a process of its own
+pytestmark = pytest.mark.timeout(400)  # torch and transformers are imported by a process of its own
 
 ALPHABET = 'aZ 9\n"\\é́ñßΩजी東京🙂👩‍👩‍👧🇫🇷\u200d\u0301'
 CONTEXT = 1024

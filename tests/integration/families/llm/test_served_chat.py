@@ -9,9 +9,9 @@ from openai import BadRequestError, OpenAI
 from openai.types.chat import ChatCompletionToolUnionParam
 from tests.integration.local.served import Served
 
-pytestmark = pytest.mark.timeout(180)  # torch and transformers are imported by a process of its own
+pytestmark = pytest.mark.timeout(400)  # torch and transformers are imported by a process of its own
 
-START_S = 120.0
+START_S = 240.0
 """torch and transformers are imported, on a busy machine."""
 EXAMPLE = Path(__file__).parents[4] / "examples" / "chat.yaml"
 TOOL: ChatCompletionToolUnionParam = {

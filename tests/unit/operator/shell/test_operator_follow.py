@@ -43,7 +43,7 @@ def config(name: str, labels: dict[str, str] | None = None) -> Object:
 
 
 async def until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(20):
         while not look():  # noqa: ASYNC110 - what is looked at has no event
             await asyncio.sleep(0.005)
 
