@@ -24,7 +24,7 @@ __all__ = ["MOST_CHARACTERS", "Llm"]
 _log = logging.getLogger(__name__)
 
 MOST_CHARACTERS: Final = 1 << 20
-"""Of what is only made tokens, or of tokens: it takes a second or two, in which the stage does nothing else."""
+"""Of what is only made tokens: it takes a second or two, in which the stage does nothing else."""
 
 
 class Llm:
@@ -103,8 +103,6 @@ class Llm:
 
     def _decoded(self, tokens: list[int]) -> str:
         size = len(self._model.vocabulary)
-        if len(tokens) > MOST_CHARACTERS:
-            raise invalid(f"'tokens' are more than {MOST_CHARACTERS}.", "tokens")
         if tokens and not 0 <= min(tokens) <= max(tokens) < size:
             raise invalid(f"'tokens' has ids outside of 0 to {size - 1}.", "tokens")
         return self._model.vocabulary.decode_all(tokens)

@@ -12,7 +12,7 @@ __all__ = ["PromptBody"]
 class PromptBody(scalars.Body, frozen=True, kw_only=True):
     model: scalars.ModelName | None = None
     """Extension; may be left out where one model is served."""
-    prompt: str | Annotated[list[scalars.Token], Meta(min_length=1)]
+    prompt: str | scalars.Tokens
     max_tokens: scalars.MaxTokens | None = None
     temperature: scalars.Temperature | None = None
     ignore_eos: bool | None = None

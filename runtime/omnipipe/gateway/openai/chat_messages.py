@@ -10,6 +10,7 @@ __all__ = [
     "AssistantMessage",
     "AudioPart",
     "ChatMessage",
+    "ChatMessages",
     "ContentPart",
     "CustomToolCall",
     "DeveloperMessage",
@@ -92,9 +93,10 @@ class FilePart(scalars.Body, frozen=True, tag_field="type", tag="file"):
 
 
 ContentPart = TextPart | ImagePart | InputAudioPart | VideoPart | AudioPart | FilePart
-_TextParts = Annotated[list[TextPart], Meta(min_length=1)]
-_UserParts = Annotated[list[ContentPart], Meta(min_length=1)]
-_AssistantParts = Annotated[list[TextPart | RefusalPart], Meta(min_length=1)]
+_SOME = Meta(min_length=1, max_length=scalars.MAX_ITEMS)
+_TextParts = Annotated[list[TextPart], _SOME]
+_UserParts = Annotated[list[ContentPart], _SOME]
+_AssistantParts = Annotated[list[TextPart | RefusalPart], _SOME]
 
 
 class DeveloperMessage(scalars.Body, frozen=True, tag_field="role", tag="developer"):
@@ -166,3 +168,4 @@ class FunctionMessage(scalars.Body, frozen=True, tag_field="role", tag="function
 
 
 ChatMessage = DeveloperMessage | SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
+ChatMessages = Annotated[list[ChatMessage], _SOME]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from omnipipe.gateway.openai import scalars
-from omnipipe.gateway.openai.chat_messages import ChatMessage, TextPart
+from omnipipe.gateway.openai.chat_messages import ChatMessages, TextPart
 from omnipipe.gateway.openai.response_format import ResponseFormat
 from omnipipe.gateway.openai.tools import Function, FunctionName, Tool, ToolChoice
 
@@ -153,7 +153,7 @@ class AnswerOptions(scalars.Body, frozen=True, kw_only=True):
 
 class ChatCompletionRequest(AnswerOptions, frozen=True, kw_only=True):
     model: scalars.ModelName
-    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    messages: ChatMessages
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     modalities: Annotated[list[Literal["text", "audio"]], Meta(min_length=1)] | None = None

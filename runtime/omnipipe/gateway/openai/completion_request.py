@@ -10,9 +10,7 @@ from omnipipe.gateway.openai.response_format import ResponseFormat
 
 __all__ = ["CompletionRequest", "Prompt"]
 
-Prompt = (
-    str | Annotated[list[str | scalars.Token | Annotated[list[scalars.Token], Meta(min_length=1)]], Meta(min_length=1)]
-)
+Prompt = str | Annotated[list[str | scalars.Token | scalars.Tokens], Meta(min_length=1, max_length=scalars.MAX_TOKENS)]
 """A text, several, one as tokens, or several as tokens."""
 
 

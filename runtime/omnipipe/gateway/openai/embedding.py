@@ -10,9 +10,10 @@ import msgspec
 from omnipipe.coordinator.flight import Piece
 from omnipipe.families.requests import EmbedRequest, EmbedRequests
 from omnipipe.families.text_pieces import EMBEDDING_OUTPUT
+from omnipipe.gateway.openai import scalars
 from omnipipe.gateway.openai.answer import Tally, encode
 from omnipipe.gateway.openai.capability import require
-from omnipipe.gateway.openai.embedding_request import MAX_INPUTS, EmbeddingInput, EmbeddingRequest
+from omnipipe.gateway.openai.embedding_request import EmbeddingInput, EmbeddingRequest
 from omnipipe.gateway.openai.order import Limits, WholeOrder, entry, submissions
 from omnipipe.gateway.openai.refusals import invalid
 from omnipipe.gateway.openai.usage import usage_of
@@ -66,8 +67,8 @@ def _inputs(given: EmbeddingInput) -> tuple[str | tuple[int, ...], ...]:
     inputs = tuple([tuple(item) if isinstance(item, list) else item for item in given if not isinstance(item, int)])
     if tokens or len({type(item) for item in inputs}) > 1:
         raise invalid("'input' must be all texts, all tokens or all lists of tokens.", "input", "invalid_type")
-    if len(inputs) > MAX_INPUTS:
-        raise invalid(f"'input' must have at most {MAX_INPUTS} items; this one has {len(inputs)}.", "input")
+    if len(inputs) > scalars.MAX_ITEMS:
+        raise invalid(f"'input' must have at most {scalars.MAX_ITEMS} items; this one has {len(inputs)}.", "input")
     return inputs
 
 

@@ -6,16 +6,14 @@ from msgspec import Meta
 
 from omnipipe.gateway.openai import scalars
 
-__all__ = ["MAX_INPUTS", "EmbeddingInput", "EmbeddingRequest"]
-
-MAX_INPUTS = 2048
-"""OpenAI's own limit."""
+__all__ = ["EmbeddingInput", "EmbeddingRequest"]
 
 _Text = Annotated[str, Meta(min_length=1)]
-_Tokens = Annotated[list[scalars.Token], Meta(min_length=1)]
 
-EmbeddingInput = _Text | Annotated[list[_Text | scalars.Token | _Tokens], Meta(min_length=1)]
-"""A text, several (at most MAX_INPUTS), one as tokens, or several as tokens."""
+EmbeddingInput = (
+    _Text | Annotated[list[_Text | scalars.Token | scalars.Tokens], Meta(min_length=1, max_length=scalars.MAX_TOKENS)]
+)
+"""A text, several (at most scalars.MAX_ITEMS), one as tokens, or several as tokens."""
 
 
 class EmbeddingRequest(scalars.Body, frozen=True, kw_only=True):

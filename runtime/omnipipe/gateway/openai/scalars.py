@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 __all__ = [
+    "MAX_ITEMS",
+    "MAX_TOKENS",
     "Bias",
     "Body",
     "Choices",
@@ -39,10 +41,16 @@ __all__ = [
     "TemplateKwargs",
     "Timeout",
     "Token",
+    "Tokens",
     "TopK",
     "TopLogprobs",
     "TopP",
 ]
+
+MAX_ITEMS = 2048
+"""Messages, parts of one, texts to embed: OpenAI's own limit. Many small values are what takes the gateway longest."""
+MAX_TOKENS = 1 << 20
+"""In one list: more than any model takes."""
 
 
 class Body(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -60,6 +68,7 @@ TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 LegacyLogprobs = Annotated[int, Meta(ge=0, le=5)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Token = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Tokens = Annotated[list[Token], Meta(min_length=1, max_length=MAX_TOKENS)]
 Bias = Annotated[
     dict[Annotated[str, Meta(pattern=r"^[0-9]{1,10}$")], Annotated[int, Meta(ge=-100, le=100)]], Meta(max_length=1024)
 ]

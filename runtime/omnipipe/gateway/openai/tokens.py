@@ -12,7 +12,7 @@ from omnipipe.families.text_pieces import TEXT_OUTPUT, read_piece, read_tokens
 from omnipipe.gateway.openai import scalars
 from omnipipe.gateway.openai.answer import Tally, encode
 from omnipipe.gateway.openai.capability import require
-from omnipipe.gateway.openai.chat_messages import ChatMessage
+from omnipipe.gateway.openai.chat_messages import ChatMessages
 from omnipipe.gateway.openai.messages import neutral_messages
 from omnipipe.gateway.openai.order import Limits, WholeOrder, entry, submissions
 from omnipipe.gateway.openai.plain import check_plain
@@ -38,7 +38,7 @@ class TokenizeBody(scalars.Body, frozen=True, kw_only=True):
     model: scalars.ModelName | None = None
     """May be left out where one model is served."""
     prompt: str | None = None
-    messages: Annotated[list[ChatMessage], Meta(min_length=1)] | None = None
+    messages: ChatMessages | None = None
     """In place of `prompt`: as the model's chat template renders them."""
     add_special_tokens: bool | None = None
     """Left out: of a text yes, of a chat no, for its template has them."""
@@ -63,7 +63,7 @@ class TokenizeResponse(msgspec.Struct, frozen=True):
 
 class DetokenizeBody(scalars.Body, frozen=True, kw_only=True):
     model: scalars.ModelName | None = None
-    tokens: list[scalars.Token]
+    tokens: Annotated[list[scalars.Token], Meta(max_length=scalars.MAX_TOKENS)]
 
     request_id: scalars.RequestId | None = None
     timeout: scalars.Timeout | None = None

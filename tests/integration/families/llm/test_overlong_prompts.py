@@ -14,7 +14,7 @@ from omnipipe.families.llm.questions import chat_question, completion_question
 from omnipipe.families.llm.requests import LlmRequests
 from omnipipe.families.llm.stages import MOST_CHARACTERS, Llm
 from omnipipe.families.llm.vocabulary import Vocabulary
-from omnipipe.families.requests import DetokenizeRequest, Entry, TokenizeRequest
+from omnipipe.families.requests import Entry, TokenizeRequest
 
 CONTEXT = 1024
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
@@ -72,9 +72,6 @@ def test_a_text_that_is_only_made_tokens_has_a_bound(model: Model) -> None:
     with pytest.raises(RequestError, match="'prompt' is longer than") as caught:
         begin(requests.entry_tokenize(TokenizeRequest("x" * (MOST_CHARACTERS + 1))))
     assert caught.value.param == "prompt"
-    with pytest.raises(RequestError, match="'tokens' are more than") as caught:
-        begin(requests.entry_detokenize(DetokenizeRequest((5,) * (MOST_CHARACTERS + 1))))
-    assert caught.value.param == "tokens"
     (said,) = begin(requests.entry_tokenize(TokenizeRequest("one two " * 5000)))
     assert isinstance(said, Emit)
     assert said.value["count"] > CONTEXT  # more than a context, and told all the same
