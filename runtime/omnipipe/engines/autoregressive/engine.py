@@ -78,12 +78,9 @@ class AutoregressiveEngine:
             _log.warning("stage %s: the KV cache holds %d positions, so a request has no more", stage, context)
         self._runner = _runner(model, architecture, blocks, options, kernel, stage, program.hidden_layers)
         self.pool = BlockPool(blocks, reuse=options.prefix_cache)
+        rows = rows_at_once(architecture.vocab_size)
         self.scheduler = Scheduler(
-            self.pool,
-            block_tokens=size,
-            max_batch=options.max_batch,
-            step_tokens=options.step_tokens,
-            score_rows=rows_at_once(architecture.vocab_size),
+            self.pool, block_tokens=size, max_batch=options.max_batch, step_tokens=options.step_tokens, score_rows=rows
         )
         self.speculation: Speculation | None = None
         if draft is not None and drafting is not None:
@@ -102,14 +99,9 @@ class AutoregressiveEngine:
             program.tokenizer, architecture.vocab_size, [stops] if isinstance(stops, int) else stops or ()
         )
         self._exchange = Exchange(
-            program,
-            self.scheduler,
-            self._grammars,
-            context=context,
-            architecture=architecture,
-            stage=stage,
+            program, self.scheduler, self._grammars, context=context, architecture=architecture, stage=stage
         )
-        self.forcing = Forcing(self.scheduler, rows_at_once(architecture.vocab_size))
+        self.forcing = Forcing(self.scheduler, rows)
         masks = Masks(self._grammars.tokens)
         self._settling = Settling(self._exchange, self.scheduler, self.speculation, metrics, masks)
         self._told_first = False

@@ -1,7 +1,6 @@
 """Layers that the kernel computes whole: which ones, that the others stay, and that nobody notices the change."""
 
 import logging
-import shutil
 import threading
 from typing import Any
 
@@ -47,16 +46,6 @@ class LateKernel(NativeKernels):
         self._thread.join(BUILD_S)
         if self.arrives:
             super().start()
-
-
-@pytest.fixture(scope="module")
-def kernel() -> NativeKernels:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ on this machine")
-    built = NativeKernels()
-    built.start()
-    assert built.wait(BUILD_S)
-    return built
 
 
 def fusion_of(model: PreTrainedModel, kernel: NativeKernels) -> Fusion:

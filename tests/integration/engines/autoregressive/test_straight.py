@@ -1,6 +1,5 @@
 """Models whose forward is taken without their own Python: which ones, and that nothing that was changed is lost."""
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 import torch
 from tests.integration.engines.autoregressive.models import CONFIGS, FURTHER
 from tests.integration.engines.autoregressive.serving import TokenProgram, engine_for, model_of, reference
-from tests.integration.engines.autoregressive.test_parity import BUILD_S
 from transformers import PreTrainedModel
 
 from omnipipe.engines.autoregressive.architecture import examine
@@ -19,16 +17,6 @@ from omnipipe.engines.kernels.native import NativeKernels
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
 
 KNOWN = {"llama", "mistral", "qwen2", "qwen3"}
-
-
-@pytest.fixture(scope="module")
-def kernel() -> NativeKernels:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ on this machine")
-    built = NativeKernels()
-    built.start()
-    assert built.wait(BUILD_S)
-    return built
 
 
 def straight_of(model: PreTrainedModel, kernel: NativeKernels) -> Straight | None:
