@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[4]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omnipipe" / "kernels"
 """Named by what they are made from, so that they need to be built once a machine."""
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.mark.parametrize("level", levels(), ids=lambda level: level.march)
 def test_a_level_computes_the_same(level: Level, tmp_path: Path) -> None:

@@ -30,8 +30,6 @@ from transformers import PreTrainedModel
 from omnipipe.engines.autoregressive.program import Generation, Prompt, Sampling
 from omnipipe.engines.kernels.native import NativeKernels
 
-pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
-
 BUILD_S = 240.0
 UNDECIDED = 1e-3
 NEW = 24

@@ -19,8 +19,6 @@ from tests.integration.engines.autoregressive.test_parity import BUILD_S, LENGTH
 
 from omnipipe.engines.kernels.native import NativeKernels
 
-pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
-
 DOCUMENT = Path(__file__).parents[4] / "docs" / "models.md"
 
 

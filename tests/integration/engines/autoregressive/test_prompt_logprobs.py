@@ -28,8 +28,6 @@ from omnipipe.engines.autoregressive.program import Generation, Prompt, Sampling
 from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.errors import ErrorKind
 
-pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
-
 NAMES = sorted([*CONFIGS, "cohere2", "deepseek_v3", "gpt_oss", "granite", "mixtral", "olmo2", "opt"])
 """Among them those that scale or squash their logits."""
 LENGTHS = (1, 2, 17, 40, 64, 33)

@@ -14,8 +14,6 @@ from omnipipe.engines.autoregressive.fusion import Fusion
 from omnipipe.engines.autoregressive.straight import Straight
 from omnipipe.engines.kernels.native import NativeKernels
 
-pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds the kernel
-
 KNOWN = {"llama", "mistral", "qwen2", "qwen3"}
 
 

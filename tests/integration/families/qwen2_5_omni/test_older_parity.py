@@ -27,7 +27,6 @@ from omnipipe.media.video import decode_video
 from omnipipe.wire.value import Value
 
 pytestmark = [
-    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),  # generate's own, about its own arguments
 ]

@@ -19,8 +19,6 @@ from omnipipe.families.qwen2_5_omni.graph import FAMILY
 from omnipipe.families.qwen2_5_omni.token2wav import Token2Wav
 from omnipipe.wire.value import Value
 
-pytestmark = pytest.mark.timeout(300)
-
 HOP, REPEATS, BLOCK, MELS = 240, 2, 4, 16
 LONG = 300
 """Codes: 150 blocks. A block depends on 72 before it and 36 behind it."""

@@ -24,8 +24,6 @@ from omnipipe.families.qwen3_omni.code2wav import Code2Wav
 from omnipipe.families.qwen3_omni.graph import FAMILY
 from omnipipe.spec.plan import EnginePlan
 
-pytestmark = pytest.mark.timeout(300)
-
 LONGEST = 60
 BUILD_S = 240.0
 

@@ -26,8 +26,6 @@ from omnipipe.families.qwen3_omni.talker import Talker
 from omnipipe.families.qwen3_omni.thinker import Thinker
 from omnipipe.wire.value import Value
 
-pytestmark = pytest.mark.timeout(300)
-
 TEXT, CODES = 20, 30
 PENALTIES = (1.0, 1.05)
 LONGEST = 460
