@@ -1,6 +1,7 @@
 """Finds families by name: those in this package, then those that installed packages offer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -40,11 +41,8 @@ def find_family(name: str) -> Family | None:
 
 def _loaded(entry: EntryPoint) -> Family:
     whose = f'the family "{entry.name}" of the package {entry.dist.name if entry.dist else "(unknown)"}'
-    try:
+    with _foreign(f"{whose} cannot be loaded from {entry.value}"):
         family = entry.load()
-    except Exception as error:  # the boundary to somebody else's package, which may raise anything
-        reason = f"{type(error).__name__}: {error}"
-        raise FamilyUnusable(f"{whose} cannot be loaded from {entry.value}: {reason}") from error
     if not isinstance(family, Family):
         raise FamilyUnusable(f"{whose} cannot be used: {entry.value} is {type(family).__name__}, not a Family")
     if family.name != entry.name:
@@ -55,13 +53,17 @@ def _loaded(entry: EntryPoint) -> Family:
 def load_requests(family: Family) -> "Requests":
     """Raises FamilyUnusable."""
     module, _, name = family.requests.partition(":")
-    try:
+    with _foreign(f'the family "{family.name}" cannot load its requests {family.requests}'):
         return cast("Requests", getattr(import_module(module), name)())
-    except Exception as error:  # the same boundary
-        reason = f"{type(error).__name__}: {error}"
-        raise FamilyUnusable(
-            f'the family "{family.name}" cannot load its requests {family.requests}: {reason}'
-        ) from error
+
+
+@contextmanager
+def _foreign(trouble: str) -> Iterator[None]:
+    """The boundary to somebody else's package, which may raise anything: `trouble` is what that means."""
+    try:
+        yield
+    except Exception as error:
+        raise FamilyUnusable(f"{trouble}: {type(error).__name__}: {error}") from error
 
 
 def _offered(name: str) -> Iterable[EntryPoint]:

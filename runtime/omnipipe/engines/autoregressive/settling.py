@@ -19,6 +19,7 @@ from omnipipe.engines.autoregressive.sampler import Chooser, Sampled, sample
 from omnipipe.engines.autoregressive.scheduler import Scheduler, Slice
 from omnipipe.engines.autoregressive.scoring import score
 from omnipipe.engines.autoregressive.speculation import Speculation
+from omnipipe.engines.program import attempt
 
 __all__ = ["Settling"]
 
@@ -153,12 +154,14 @@ class Settling:
         return True
 
     def _mask(self, live: Live, match: Match, row: int, guesses: Sequence[int]) -> None:
-        """Of the next token, and of those behind each guess."""
-        try:
-            self._masks.add(row, match.fill)
-            for ahead, token in enumerate(guesses, 1):
-                match.take(token)
-                self._masks.add(row + ahead, match.fill)
-            match.back(len(guesses))
-        except Exception as error:  # the boundary to the grammar: it ends this request
+        error = attempt(self._add_masks, match, row, guesses)
+        if error is not None:
             self._exchange.fail(live, error)
+
+    def _add_masks(self, match: Match, row: int, guesses: Sequence[int]) -> None:
+        """Of the next token, and of those behind each guess."""
+        self._masks.add(row, match.fill)
+        for ahead, token in enumerate(guesses, 1):
+            match.take(token)
+            self._masks.add(row + ahead, match.fill)
+        match.back(len(guesses))
