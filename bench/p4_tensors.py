@@ -23,8 +23,8 @@ from bench.row import Row
 from omnipipe.spec.plan import TransportPlan
 from omnipipe.wire.messages import Ack, Chunk
 from omnipipe.wire.port import Identity, Peer, PeerUp, Received, Role
+from omnipipe.wire.socket_wire import SocketWire
 from omnipipe.wire.value import Tensor
-from omnipipe.wire.zmq_wire import ZmqWire
 
 __all__ = ["rows"]
 
@@ -49,7 +49,7 @@ def identity(stage: str) -> Identity:
 
 def relay(stage: str, listen: str, target: str, transport: TransportPlan) -> None:
     """B passes chunks on and acknowledgements back; C, without a target, looks and acknowledges."""
-    wire = ZmqWire(identity(stage), listen, transport)
+    wire = SocketWire(identity(stage), listen, transport)
     if target:
         wire.dial(target, "c")
     downstream: Peer | None = None
@@ -85,7 +85,7 @@ class Chain:
             subprocess.Popen([sys.executable, "-m", "bench.p4_tensors", "--stage", stage, listen, target, kind])
             for stage, listen, target in (("b", addresses[0], addresses[1]), ("c", addresses[1], ""))
         ]
-        self._wire = ZmqWire(identity("a"), None, transport)
+        self._wire = SocketWire(identity("a"), None, transport)
         self._wire.dial(addresses[0], "b")
         self._peer = self._connected()
         self._position = 0

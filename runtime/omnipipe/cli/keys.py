@@ -5,7 +5,7 @@ import sys
 from omnipipe.cli.arguments import KeysArgs
 from omnipipe.cli.errors import CommandError
 from omnipipe.cli.exits import Exit
-from omnipipe.wire.curve import write_keys
+from omnipipe.wire.keys import write_keys
 
 __all__ = ["run"]
 

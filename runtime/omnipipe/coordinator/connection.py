@@ -9,9 +9,9 @@ from omnipipe.coordinator.coordinator import Coordinator
 from omnipipe.observe.events import Events, NoEvents
 from omnipipe.observe.metrics import CoordinatorMetrics, Registry
 from omnipipe.spec.plan import Plan
-from omnipipe.wire.curve import load_keys
+from omnipipe.wire.keys import load_keys
 from omnipipe.wire.port import Identity, Role
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 __all__ = ["connect"]
 
@@ -24,7 +24,7 @@ def connect(
 
     `registry` takes the coordinator's metrics; several coordinators may share one. `events` records requests."""
     identity = Identity(plan.pipeline, plan.revision, Role.GATEWAY, f"gateway-{uuid.uuid4().hex[:12]}")
-    wire = ZmqWire(identity, None, plan.transport, None if curve_dir is None else load_keys(curve_dir))
+    wire = SocketWire(identity, None, plan.transport, None if curve_dir is None else load_keys(curve_dir))
     metrics = CoordinatorMetrics(
         registry if registry is not None else Registry(),
         namespace=plan.namespace,

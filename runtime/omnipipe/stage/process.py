@@ -31,10 +31,10 @@ from omnipipe.stage.loop import StageLoop, Stop
 from omnipipe.stage.router import Router
 from omnipipe.stage.runner import InlineRunner, Runner, ThreadRunner
 from omnipipe.stage.settings import StageSettings
-from omnipipe.wire.curve import CurveKeys, load_keys
 from omnipipe.wire.errors import WireError
+from omnipipe.wire.keys import CurveKeys, load_keys
 from omnipipe.wire.port import Identity, Role
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 __all__ = ["run_stage"]
 
@@ -125,9 +125,9 @@ def _listen_address(stage: PlanStage, replica: int) -> str:
     return addresses[replica]
 
 
-def _open_wire(identity: Identity, listen: str, plan: Plan, keys: CurveKeys | None) -> ZmqWire:
+def _open_wire(identity: Identity, listen: str, plan: Plan, keys: CurveKeys | None) -> SocketWire:
     try:
-        return ZmqWire(identity, listen, plan.transport, keys)
+        return SocketWire(identity, listen, plan.transport, keys)
     except OSError as error:
         text = f"cannot listen on {listen}: {error.strerror or error}"
         raise StageError(ExitCode.START_FAILED, text) from error

@@ -59,7 +59,7 @@ class AioPump:
 
     def _flush_soon(self) -> None:
         self._soon = None
-        self._turn()
+        self.wire.flush()
 
     def _turn(self) -> None:
         events = self.wire.poll(0)

@@ -32,7 +32,16 @@ from omnipipe.wire.tensors import (
 )
 from omnipipe.wire.value import Tensor
 
-__all__ = ["HEADER_BYTES", "MAX_FRAMES", "Packet", "PacketDecoder", "PacketEncoder", "Share"]
+__all__ = [
+    "FULL_BYTES",
+    "HEADER_BYTES",
+    "MAX_FRAMES",
+    "MAX_HEADER_BYTES",
+    "Packet",
+    "PacketDecoder",
+    "PacketEncoder",
+    "Share",
+]
 
 HEADER_BYTES: Final = 8 << 20
 """Frame 0 at most: a byte of MessagePack can become 64 of Python objects, so it is bounded well below a buffer. Long
@@ -48,6 +57,8 @@ sender still copies. The last is for tensors in shared memory, where a packet fo
 they are not much larger."""
 
 _EMPTY: Final = b"\xdc\x00\x00"  # array16 of n messages; n is written when the packet leaves
+MAX_HEADER_BYTES: Final = HEADER_BYTES + len(_EMPTY) + FULL_BYTES
+"""Frame 0 of a packet that was almost full when the largest message came."""
 _COUNT: Final = struct.Struct(">H")
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 
@@ -172,7 +183,7 @@ class PacketDecoder:
         """The packet's good messages in order, and a reason for each bad one (one for all when frame 0 is no array)."""
         self._frames, self._may_borrow = frames, may_borrow and self._borrow is not None
         try:
-            if len(header) > HEADER_BYTES + len(_EMPTY) + FULL_BYTES or len(frames) > MAX_FRAMES:
+            if len(header) > MAX_HEADER_BYTES or len(frames) > MAX_FRAMES:
                 raise BadMessage(f"a packet of {len(header)} bytes before {len(frames)} buffers")
             try:
                 messages = self._decode(header)

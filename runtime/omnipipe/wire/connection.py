@@ -2,7 +2,8 @@
 
 Bounds, without which a peer that stops reading would fill our memory:
 - at most WINDOW_BYTES are sent and not yet read by the peer, which says in its Beats how much it has read;
-- at most OUTBOX_BYTES and OUTBOX_MESSAGES wait behind that. Beyond it the peer counts as stalled and is given up.
+- at most UNREAD_BYTES, those included, and OUTBOX_MESSAGES wait for it. Beyond it the peer counts as stalled and is
+  given up.
 """
 
 from collections import deque
@@ -14,10 +15,10 @@ from omnipipe.wire.port import Peer
 from omnipipe.wire.shm.loan import Offer
 from omnipipe.wire.tensors import Buffer
 
-__all__ = ["CLEAN", "OUTBOX_BYTES", "OUTBOX_MESSAGES", "REPORT_BYTES", "WINDOW_BYTES", "Connection", "Link", "cost"]
+__all__ = ["CLEAN", "OUTBOX_MESSAGES", "REPORT_BYTES", "UNREAD_BYTES", "WINDOW_BYTES", "Connection", "Link", "cost"]
 
 WINDOW_BYTES: Final = 64 << 20
-OUTBOX_BYTES: Final = 64 << 20
+UNREAD_BYTES: Final = 128 << 20
 OUTBOX_MESSAGES: Final = 1 << 16
 REPORT_BYTES: Final = 8 << 20
 """Read since the last Beat: enough for the next Beat to go at once, so that the window does not wait for its time."""
@@ -94,7 +95,8 @@ class Connection:
 
     @property
     def is_full(self) -> bool:
-        return self.waiting_bytes > OUTBOX_BYTES or self.waiting_messages >= OUTBOX_MESSAGES
+        unread = self.sent - self.acknowledged
+        return self.waiting_bytes + unread > UNREAD_BYTES or self.waiting_messages >= OUTBOX_MESSAGES
 
     def add(self, encoder: PacketEncoder, message: Message) -> bool:
         """Whether it is time to flush: a packet is full. Raises TypeError or TooBig."""
@@ -143,10 +145,9 @@ class Connection:
             return True
         return False
 
-    def acknowledge(self, received: int) -> bool:
-        """The peer has read this much; whether something that waited may go now."""
+    def acknowledge(self, received: int) -> None:
+        """The peer has read this much."""
         self.acknowledged = max(self.acknowledged, min(received, self.sent))  # the handshake is in neither, exactly
-        return bool(self.outbox)
 
     def drop(self) -> list[Offer]:
         """Forgets what waits. Its loans end here; those of what was sent are returned, for the peer may have them."""

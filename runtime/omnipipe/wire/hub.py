@@ -11,7 +11,7 @@ import msgspec
 
 from omnipipe.spec.plan import TransportPlan
 from omnipipe.wire.codec import Packet, PacketDecoder, PacketEncoder
-from omnipipe.wire.connection import OUTBOX_BYTES, REPORT_BYTES, Connection, cost
+from omnipipe.wire.connection import REPORT_BYTES, UNREAD_BYTES, Connection, cost
 from omnipipe.wire.counters import Counters
 from omnipipe.wire.errors import PeerLost
 from omnipipe.wire.messages import Beat, Message, Refuse
@@ -102,12 +102,17 @@ class Hub:
             raise PeerLost(f"{peer.name or peer.address} is not connected")
         if connection.is_full:
             self.give_up(connection, "stalled")
-            raise PeerLost(f"{peer.name} is stalled: more than {OUTBOX_BYTES >> 20} MiB or too many messages wait")
+            raise PeerLost(f"{peer.name} is stalled: more than {UNREAD_BYTES >> 20} MiB or too many messages wait")
         full = connection.add(self.encoder, message)
         self.outgoing.add(connection, type(message))
         if full:
             self._flush(connection)
             self._on_event()  # the send may have swallowed a wake-up
+
+    def resume(self, connection: Connection) -> None:
+        """Its link takes packets again."""
+        if connection.outbox:
+            self.outgoing.add(connection, Beat)
 
     def flush(self) -> None:
         for connection in self.outgoing.take():
@@ -127,7 +132,7 @@ class Hub:
         counters.sent_messages += messages
         counters.sent_bytes += nbytes
 
-    def arrived(self, connection: Connection, header: bytes, frames: Sequence[Buffer], more_bytes: int) -> None:
+    def arrived(self, connection: Connection, header: Buffer, frames: Sequence[Buffer], more_bytes: int) -> None:
         """A packet on an open connection; `more_bytes` are those of the buffer frames."""
         counters = self.counters
         nbytes = len(header) + more_bytes
@@ -163,8 +168,8 @@ class Hub:
 
     def _beaten(self, connection: Connection, beat: Message) -> None:
         assert isinstance(beat, Beat)
-        if connection.acknowledge(beat.received):
-            self.outgoing.add(connection, Beat)  # its window may have opened
+        connection.acknowledge(beat.received)
+        self.resume(connection)  # its window may have opened
         if connection.dialled:
             self.events.append(Received(connection.peer, beat))
 

@@ -1,4 +1,4 @@
-"""The port that stages and coordinators use: who is up, what came, send this. Real: `zmq_wire.ZmqWire`; fake:
+"""The port that stages and coordinators use: who is up, what came, send this. Real: `socket_wire.SocketWire`; fake:
 `fake.FakeNetwork`.
 
 One thread owns a Wire: only `wake` may be called from another. Nothing here blocks except `poll` with a timeout.

@@ -41,6 +41,14 @@ class Waiter:
         elif self._selector is not None:
             self._selector.register(fd, selectors.EVENT_READ)
 
+    def watch_room(self, fd: int, watch: bool) -> None:
+        """Whether the callback runs also while there is room to write."""
+        if self._epoll is not None:
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT if watch else select.EPOLLIN)
+        elif self._selector is not None:
+            both = selectors.EVENT_READ | selectors.EVENT_WRITE
+            self._selector.modify(fd, both if watch else selectors.EVENT_READ)
+
     def remove(self, fd: int) -> None:
         """Before the descriptor is closed."""
         if self._callbacks.pop(fd, None) is None:
@@ -51,7 +59,7 @@ class Waiter:
             self._selector.unregister(fd)
 
     def wait(self, timeout_s: float) -> list[int]:
-        """Waits at most this long; returns what is readable, for `run`."""
+        """Waits at most this long; returns what is ready, for `run`."""
         if self._epoll is not None:
             return [fd for fd, _ in self._epoll.poll(timeout_s)]
         assert self._selector is not None

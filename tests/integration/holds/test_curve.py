@@ -12,7 +12,7 @@ from tests.integration.holds.cluster import STAGES, Cluster, Process, compiled, 
 from tests.leak_check import LongLived
 from tests.ports import free_port
 
-from omnipipe.wire.curve import write_keys
+from omnipipe.wire.keys import write_keys
 
 GREETING = b"\xff" + b"\0" * 8 + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" * 32
 """ZMTP 3.1, without security."""

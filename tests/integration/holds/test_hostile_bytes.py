@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import zmq
+import pytest
 from tests.integration.holds.client import Refused, ask, body
 from tests.integration.holds.cluster import Cluster, Gateway, eventually
+from tests.raw_ipc import RawPeer, listening
 
 from omnipipe.wire.codec import Packet, PacketDecoder, PacketEncoder
 from omnipipe.wire.messages import (
@@ -27,6 +28,7 @@ from omnipipe.wire.messages import (
     Message,
     Output,
     Payload,
+    Refuse,
     Submit,
     Welcome,
 )
@@ -76,10 +78,10 @@ async def test_on_the_tcp_port_of_a_stage(cluster: Cluster, gateway: Gateway) ->
 async def test_packets_without_hello(cluster: Cluster, gateway: Gateway) -> None:
     rejected = cluster.metric("compose", 0, "omnipipe_wire_rejected_total")
     bytes_of = garbage(2)
-    with _dealer(cluster.plan.stage("compose").addresses[0]) as dealer:
+    with RawPeer.dial(cluster.plan.stage("compose").addresses[0]) as peer:
         for number in range(500):
-            dealer.send_multipart([next(bytes_of) for _ in range(1 + number % 4)])
-        dealer.send_multipart(packed(Submit("r", "q", 9.0, {}, {}, ["text"])))
+            peer.send([next(bytes_of) for _ in range(1 + number % 4)])
+        peer.send(packed(Submit("r", "q", 9.0, {}, {}, ["text"])))
         await asyncio.to_thread(
             eventually,
             lambda: cluster.metric("compose", 0, "omnipipe_wire_rejected_total") >= rejected + 501,
@@ -113,12 +115,12 @@ async def test_a_gateway_that_talks_nonsense(cluster: Cluster, gateway: Gateway)
         Hello(WIRE_VERSION, plan.pipeline, "compose", plan.revision, "again", "gateway", ""),
     ]
     harmless: list[Message] = [Ack("a", "text", 1 << 62), Ack("zz", "", -5), Cancel("never"), Beat(received=1 << 60)]
-    with _dealer(plan.stage("compose").addresses[0]) as dealer:
-        dealer.send_multipart(packed(_hello(cluster, "compose")))
+    with RawPeer.dial(plan.stage("compose").addresses[0]) as peer:
+        peer.send(packed(_hello(cluster, "compose")))
         for _ in range(20):
             for message in submits + odd + harmless:
-                dealer.send_multipart(packed(message))
-            dealer.send_multipart([next(bytes_of), next(bytes_of)])
+                peer.send(packed(message))
+            peer.send([next(bytes_of), next(bytes_of)])
         await asyncio.to_thread(
             eventually, lambda: seen() >= rejected + 3 + 20 * (len(odd) + 1), "what cannot be is counted"
         )
@@ -131,10 +133,10 @@ async def test_an_upstream_stage_that_sends_what_nobody_asked_for(cluster: Clust
     stage = cluster.stages["compose", 0]
     before = stage.rss_bytes()
     said = Hello(WIRE_VERSION, "echo", "compose", cluster.plan.revision, "words-odd", "stage", "", "words")
-    with _dealer(cluster.plan.stage("compose").addresses[0]) as dealer:
-        dealer.send_multipart(packed(said))
+    with RawPeer.dial(cluster.plan.stage("compose").addresses[0]) as peer:
+        peer.send(packed(said))
         for number in range(30_000):
-            dealer.send_multipart(packed(Payload(f"never-{number}", "words", "pieces", "x" * 20_000)))
+            peer.send(packed(Payload(f"never-{number}", "words", "pieces", "x" * 20_000)))
         await asyncio.to_thread(
             eventually,
             lambda: cluster.metric("compose", 0, "omnipipe_stage_orphans_dropped_total") >= 20_000,
@@ -151,21 +153,20 @@ async def test_many_connections_at_once(cluster: Cluster, gateway: Gateway) -> N
     address = cluster.plan.stage("compose").addresses[0]
     refused = cluster.metric("compose", 0, "omnipipe_wire_refused_total")
     wrong = Hello(WIRE_VERSION + 1, "other", "compose", "r", "stranger", "gateway", "")
-    context = zmq.Context()
-    dealers = [context.socket(zmq.DEALER) for _ in range(100)]
-    try:
-        for dealer in dealers:
-            dealer.connect(address)
-            dealer.send_multipart(packed(wrong))
-        await asyncio.to_thread(
-            eventually,
-            lambda: cluster.metric("compose", 0, "omnipipe_wire_refused_total") >= refused + len(dealers),
-            "each is refused",
-        )
-    finally:
-        for dealer in dealers:
-            dealer.close(0)
-        context.term()
+    strangers = [RawPeer.dial(address) for _ in range(100)]
+    for stranger in strangers:
+        stranger.send(packed(wrong))
+    await asyncio.to_thread(
+        eventually,
+        lambda: cluster.metric("compose", 0, "omnipipe_wire_refused_total") >= refused + len(strangers),
+        "each is refused",
+    )
+    for stranger in strangers:
+        (said,), _ = PacketDecoder().decode(stranger.receive()[0], [])
+        assert isinstance(said, Refuse)
+        with pytest.raises(EOFError):
+            stranger.receive()
+        stranger.close()
     await _both_serve(cluster, gateway, "compose")
 
 
@@ -233,28 +234,19 @@ def _hello(cluster: Cluster, stage: str) -> Hello:
 
 
 @contextmanager
-def _dealer(address: str) -> Iterator["zmq.Socket[bytes]"]:
-    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
-        dealer.setsockopt(zmq.LINGER, 0)
-        dealer.connect(address)
-        yield dealer
-
-
-@contextmanager
 def _evil_stage(address: str) -> Iterator[None]:
     ended = threading.Event()
-    listening = threading.Event()
+    ready = threading.Event()
 
     def serve() -> None:
-        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
-            router.setsockopt(zmq.LINGER, 0)
-            router.bind(address)
-            listening.set()
-            _be_evil(router, ended)
+        with listening(address) as next_guest:
+            ready.set()
+            with next_guest() as guest:
+                _be_evil(guest, ended)
 
     thread = threading.Thread(target=serve, name="evil stage")
     thread.start()
-    assert listening.wait(60.0)
+    assert ready.wait(60.0)
     try:
         yield
     finally:
@@ -262,23 +254,21 @@ def _evil_stage(address: str) -> Iterator[None]:
         thread.join()
 
 
-def _be_evil(router: "zmq.Socket[bytes]", ended: threading.Event) -> None:
-    decoder, bytes_of, known = PacketDecoder(), garbage(5), set()
+def _be_evil(guest: RawPeer, ended: threading.Event) -> None:
+    decoder, bytes_of = PacketDecoder(), garbage(5)
     while not ended.is_set():
-        if router.poll(100):
-            route, header, *frames = router.recv_multipart()
+        if guest.has_news(0.1):
+            header, *frames = guest.receive()
             messages, _ = decoder.decode(header, frames)
             for message in messages:
                 if isinstance(message, Hello):
-                    known.add(route)
-                    router.send_multipart([route, *packed(Welcome(WIRE_VERSION, "evil", "inline"))])
+                    guest.send(packed(Welcome(WIRE_VERSION, "evil", "inline")))
                 elif isinstance(message, Submit):
-                    _answer(router, route, message.rid, next(bytes_of))
-        for route in known:
-            router.send_multipart([route, *packed(Beat(accepting=True))])
+                    _answer(guest, message.rid, next(bytes_of))
+        guest.send(packed(Beat(accepting=True)))
 
 
-def _answer(router: "zmq.Socket[bytes]", route: bytes, rid: str, noise: bytes) -> None:
+def _answer(guest: RawPeer, rid: str, noise: bytes) -> None:
     answers: list[list[bytes]] = [
         [noise, noise],
         packed(Fed(rid, "synth"), Failed("another", "compose", "nonsense", "x"), Beat(accepting=True)),
@@ -287,4 +277,4 @@ def _answer(router: "zmq.Socket[bytes]", route: bytes, rid: str, noise: bytes) -
         packed(Output(rid, "audio", 0, "not its own"), Output(rid, "text", 0, {"no": "text"}, True, "no map")),
     ]
     for answer in answers:
-        router.send_multipart([route, *answer])
+        guest.send(answer)

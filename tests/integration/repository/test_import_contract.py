@@ -34,6 +34,7 @@ def test_the_contract_holds(copy: Path) -> None:
     [
         ("runtime/omnipipe/spec/plan.py", "import omnipipe.wire.value", "Layers of the runtime"),
         ("runtime/omnipipe/coordinator/walk.py", "import zmq", "zmq behind the wire"),
+        ("runtime/omnipipe/wire/hub.py", "import zmq", "zmq behind the wire"),
         ("runtime/omnipipe/coordinator/fake.py", "import fastapi", "fastapi behind the gateway"),
         ("operator/omnipipe_operator/__init__.py", "import omnipipe.wire.port", "The operator meets the runtime only"),
     ],

@@ -28,7 +28,7 @@ from omnipipe.spec.plan import (
 )
 from omnipipe.wire.messages import Ack, Beat, Cancel, Message, Output, Submit
 from omnipipe.wire.port import Identity, Peer, PeerDown, PeerUp, Received, Role
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 M = TypeVar("M")
 
@@ -148,7 +148,7 @@ class Gateway:
 
     def __init__(self, plan: Plan, name: str = "gateway", stages: tuple[str, ...] = ("speak",)) -> None:
         self.plan = plan
-        self.wire = ZmqWire(Identity(plan.pipeline, plan.revision, Role.GATEWAY, name), None, plan.transport)
+        self.wire = SocketWire(Identity(plan.pipeline, plan.revision, Role.GATEWAY, name), None, plan.transport)
         self.peers: dict[str, Peer] = {}
         self.loads: dict[str, Beat] = {}
         self.messages: list[Message] = []

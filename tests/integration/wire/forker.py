@@ -12,12 +12,12 @@ import sys
 
 from omnipipe.spec.plan import TransportPlan
 from omnipipe.wire.port import Identity, Received, Role
+from omnipipe.wire.socket_wire import SocketWire
 from omnipipe.wire.value import Tensor
-from omnipipe.wire.zmq_wire import ZmqWire
 
 
 def live(name: str, address: str) -> None:
-    wire = ZmqWire(Identity("p", "r1", Role.GATEWAY, name), None, TransportPlan())
+    wire = SocketWire(Identity("p", "r1", Role.GATEWAY, name), None, TransportPlan())
     wire.dial(address, "a")
     kept: list[Tensor] = []
     while True:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from omnipipe.spec.plan import TransportPlan
-from omnipipe.wire.curve import load_keys
+from omnipipe.wire.keys import load_keys
 from omnipipe.wire.messages import Fed, Output, Payload, Submit
 from omnipipe.wire.port import Identity, Peer, PeerDown, PeerUp, Received, Role
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 
 class Program:
-    def __init__(self, wire: ZmqWire) -> None:
+    def __init__(self, wire: SocketWire) -> None:
         self.wire = wire
         self.downstream: Peer | None = None
         self.upstream: Peer | None = None
@@ -51,7 +51,7 @@ def main(options: dict[str, Any]) -> None:
     stage = options.get("stage", "")
     identity = Identity("p", "r1", Role.STAGE if stage else Role.GATEWAY, options.get("peer", f"{stage}-0"), stage)
     keys = load_keys(Path(options["keys"])) if "keys" in options else None
-    wire = ZmqWire(identity, options.get("listen"), TransportPlan(**options.get("transport", {})), keys)
+    wire = SocketWire(identity, options.get("listen"), TransportPlan(**options.get("transport", {})), keys)
     program = Program(wire)
     for address, name in options.get("dial", {}).items():
         wire.dial(address, name)

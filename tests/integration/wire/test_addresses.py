@@ -2,6 +2,8 @@
 
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,14 @@ from tests.integration.wire.worlds import World, gateway_identity, stage_identit
 
 from omnipipe.spec.plan import TransportPlan
 from omnipipe.wire.errors import WireError
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 PLAN = TransportPlan()
 
 
 def test_the_folder_of_a_socket_is_private_and_the_socket_goes_with_its_wire(tmp_path: Path) -> None:
     path = tmp_path / "run" / "a.sock"
-    wire = ZmqWire(stage_identity(), f"ipc://{path}", PLAN)
+    wire = SocketWire(stage_identity(), f"ipc://{path}", PLAN)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert wire.listening == f"ipc://{path}"
@@ -28,12 +30,12 @@ def test_a_folder_that_others_can_enter_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o755)
     with pytest.raises(WireError, match="open to other users"):
-        ZmqWire(stage_identity(), f"ipc://{tmp_path}/open/a.sock", PLAN)
+        SocketWire(stage_identity(), f"ipc://{tmp_path}/open/a.sock", PLAN)
 
 
 def test_a_socket_file_that_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.sock").touch()
-    ZmqWire(stage_identity(), f"ipc://{tmp_path}/a.sock", PLAN).close()
+    SocketWire(stage_identity(), f"ipc://{tmp_path}/a.sock", PLAN).close()
 
 
 @pytest.mark.parametrize(
@@ -50,18 +52,48 @@ def test_a_socket_file_that_a_dead_process_left_is_replaced(tmp_path: Path) -> N
 )
 def test_addresses_that_cannot_work_are_refused_at_once(address: str, words: str) -> None:
     with pytest.raises(WireError, match=words):
-        ZmqWire(stage_identity(), address, PLAN)
-    wire = ZmqWire(gateway_identity(), None, PLAN)
+        SocketWire(stage_identity(), address, PLAN)
+    wire = SocketWire(gateway_identity(), None, PLAN)
     with pytest.raises(WireError, match=words):
         wire.dial(address, "a")
     wire.close()
 
 
 def test_a_port_in_use_is_said() -> None:
-    first = ZmqWire(stage_identity(), "tcp://127.0.0.1:0", PLAN)
+    first = SocketWire(stage_identity(), "tcp://127.0.0.1:0", PLAN)
     with pytest.raises(WireError, match=r"cannot listen on tcp://127.0.0.1:.*: Address already in use"):
-        ZmqWire(stage_identity(), first.listening, PLAN)
+        SocketWire(stage_identity(), first.listening, PLAN)
     first.close()
+
+
+@pytest.mark.parametrize(("kind", "loaded"), [("ipc", "False"), ("tcp", "True")])
+def test_libzmq_is_loaded_for_tcp_alone(kind: str, loaded: str, tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/a.sock" if kind == "ipc" else "tcp://127.0.0.1:0"
+    code = f"""
+import sys
+import omnipipe.coordinator.connection, omnipipe.stage.process
+from omnipipe.spec.plan import TransportPlan
+from omnipipe.wire.port import Identity, Role
+from omnipipe.wire.socket_wire import SocketWire
+wire = SocketWire(Identity("p", "r", Role.STAGE, "a-0", "a"), {address!r}, TransportPlan())
+wire.dial(wire.listening, "a")
+for _ in range(5):
+    wire.poll(0.01)
+wire.close()
+print("zmq" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == loaded
+
+
+def test_a_successor_takes_the_place_over_and_keeps_it(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/a.sock"
+    first = SocketWire(stage_identity(), address, PLAN)
+    second = SocketWire(stage_identity(peer="a-1"), address, PLAN)
+    first.close()
+    assert (tmp_path / "a.sock").is_socket(), "the first one left its successor's alone"
+    second.close()
+    assert not (tmp_path / "a.sock").exists()
 
 
 def loopbacks() -> list[str]:
@@ -88,7 +120,7 @@ def test_both_kinds_of_internet_addresses_work(host: str, tmp_path: Path) -> Non
 
 
 def test_any_interface_and_port_can_be_asked_for() -> None:
-    wire = ZmqWire(stage_identity(), "tcp://0.0.0.0:0", PLAN)
+    wire = SocketWire(stage_identity(), "tcp://0.0.0.0:0", PLAN)
     assert wire.listening.startswith("tcp://0.0.0.0:")
     assert not wire.listening.endswith(":0")
     wire.close()

@@ -10,10 +10,10 @@ from tests.integration.wire.processes import started
 from tests.integration.wire.worlds import World, gateway_identity, stage_identity
 
 from omnipipe.spec.plan import TransportPlan
-from omnipipe.wire.curve import CurveKeys, load_keys, write_keys
 from omnipipe.wire.errors import WireError
+from omnipipe.wire.keys import CurveKeys, load_keys, write_keys
 from omnipipe.wire.messages import Output, Submit
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_without_the_right_keys_the_connection_never_comes_up(world: World) -> N
     }
     for name, wrong in attempts.items():
         failed = stage.counters.handshakes_failed
-        intruder = ZmqWire(gateway_identity(name), None, world.transport, wrong)
+        intruder = SocketWire(gateway_identity(name), None, world.transport, wrong)
         world.wires.append(intruder)
         world.seen[id(intruder)] = []
         intruder.dial(stage.listening, "a")
@@ -63,8 +63,8 @@ def test_without_the_right_keys_the_connection_never_comes_up(world: World) -> N
 def test_a_plan_that_asks_for_keys_does_not_go_without(tmp_path: Path) -> None:
     plan = TransportPlan(curve=True)
     with pytest.raises(WireError, match="was given no keys"):
-        ZmqWire(stage_identity(), "tcp://127.0.0.1:0", plan)
-    wire = ZmqWire(gateway_identity(), None, plan)
+        SocketWire(stage_identity(), "tcp://127.0.0.1:0", plan)
+    wire = SocketWire(gateway_identity(), None, plan)
     with pytest.raises(WireError, match="was given no keys"):
         wire.dial("tcp://127.0.0.1:1", "a")
     wire.close()
@@ -83,7 +83,7 @@ def test_a_gateway_needs_no_server_secret_and_a_stage_does(tmp_path: Path) -> No
     less = load_keys(tmp_path / "keys")
     assert less == replace(keys, server_secret=None)
     with pytest.raises(WireError, match="server's secret key"):
-        ZmqWire(stage_identity(), "tcp://127.0.0.1:0", TransportPlan(), less)
+        SocketWire(stage_identity(), "tcp://127.0.0.1:0", TransportPlan(), less)
     (tmp_path / "keys" / "client.key").write_text("not a key")
     with pytest.raises(WireError, match="does not hold a CURVE key"):
         load_keys(tmp_path / "keys")

@@ -16,8 +16,8 @@ import pytest
 from tests.integration.wire.worlds import World, gateway_identity, stage_identity
 
 from omnipipe.wire.messages import Output
+from omnipipe.wire.socket_wire import SocketWire
 from omnipipe.wire.value import Tensor
-from omnipipe.wire.zmq_wire import ZmqWire
 
 CYCLES = 200
 
@@ -59,7 +59,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 def test_peers_that_come_and_are_killed_leave_nothing(world: World) -> None:
     stage = world.wire(stage_identity(), listens=True)
-    assert isinstance(stage, ZmqWire)
+    assert isinstance(stage, SocketWire)
     me = psutil.Process()
     tensor = Tensor.from_numpy(np.zeros(1 << 18, "f4"))
     after_warm_up = (0, 0)

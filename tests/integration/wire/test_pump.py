@@ -12,7 +12,7 @@ from omnipipe.spec.plan import TransportPlan
 from omnipipe.wire.aio import AioPump
 from omnipipe.wire.messages import Ack, Output, Submit
 from omnipipe.wire.port import Event, Peer, PeerUp, Received
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 ROUNDS = 3000
 NO_TIMER = 3600.0
@@ -21,7 +21,7 @@ PLAN = TransportPlan(heartbeat_s=60, dead_after_s=600)
 
 
 class Stage:
-    def __init__(self, wire: ZmqWire) -> None:
+    def __init__(self, wire: SocketWire) -> None:
         self.pump = AioPump(wire, self.on_events, tick_s=NO_TIMER)
 
     def on_events(self, events: list[Event]) -> None:
@@ -32,7 +32,7 @@ class Stage:
 
 
 class Gateway:
-    def __init__(self, wire: ZmqWire) -> None:
+    def __init__(self, wire: SocketWire) -> None:
         self.pump = AioPump(wire, self.on_events, tick_s=NO_TIMER)
         self.up: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -58,8 +58,8 @@ class Gateway:
 
 
 async def talk(address: str) -> None:
-    stage_wire = ZmqWire(stage_identity(), address, PLAN)
-    gateway_wire = ZmqWire(gateway_identity(), None, PLAN)
+    stage_wire = SocketWire(stage_identity(), address, PLAN)
+    gateway_wire = SocketWire(gateway_identity(), None, PLAN)
     stage, gateway = Stage(stage_wire), Gateway(gateway_wire)
     stage.pump.start()
     gateway.pump.start()

@@ -12,8 +12,8 @@ from omnipipe.spec.plan import TransportPlan
 from omnipipe.wire.messages import Fed, Output, Payload, Submit
 from omnipipe.wire.port import Peer
 from omnipipe.wire.shm.segment import is_supported
+from omnipipe.wire.socket_wire import SocketWire
 from omnipipe.wire.value import Tensor
-from omnipipe.wire.zmq_wire import ZmqWire
 
 pytestmark = pytest.mark.skipif(not is_supported(), reason="shared memory needs Linux's memfd and pidfd")
 
@@ -25,9 +25,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.close()
 
 
-def source(world: World) -> ZmqWire:
+def source(world: World) -> SocketWire:
     wire = world.wire(stage_identity("a"))
-    assert isinstance(wire, ZmqWire)
+    assert isinstance(wire, SocketWire)
     return wire
 
 
@@ -35,7 +35,7 @@ def megabytes(count: int) -> Tensor:
     return Tensor.from_numpy(np.arange(count << 18, dtype="f4"))
 
 
-def returned(world: World, wire: ZmqWire) -> None:
+def returned(world: World, wire: SocketWire) -> None:
     """Everything that was lent has come back."""
     world.until(lambda: wire.counters.shm_bytes_in_use == 0)
 
@@ -53,7 +53,7 @@ def counters_of(world: World, peer: str, address: str, stage: str) -> dict[str, 
     return counters
 
 
-def send(world: World, wire: ZmqWire, peer: Peer, value: object) -> None:
+def send(world: World, wire: SocketWire, peer: Peer, value: object) -> None:
     before = len(world.messages(wire))
     wire.send(peer, Payload("r", "a", "in", value))
     world.until(lambda: len(world.messages(wire)) > before)
@@ -143,14 +143,14 @@ def test_when_the_ring_is_full_tensors_travel_in_the_message(tmp_path: Path) -> 
         assert np.array_equal(message.value.numpy(), megabytes(1).numpy())
         del message
     world.forget()
-    assert isinstance(stage, ZmqWire)
+    assert isinstance(stage, SocketWire)
     returned(world, stage)
     world.close()
 
 
 def test_an_allocated_tensor_is_sent_without_a_copy(world: World) -> None:
     stage, gateway, _, to_gateway = world.pair()
-    assert isinstance(stage, ZmqWire)
+    assert isinstance(stage, SocketWire)
     tensor = stage.allocate("f32", (512, 512))
     assert tensor is not None
     tensor.numpy()[:] = 5

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omnipipe.spec.plan import TransportPlan
-from omnipipe.wire.curve import CurveKeys, write_keys
 from omnipipe.wire.fake import FakeNetwork, FakeWire
+from omnipipe.wire.keys import CurveKeys, write_keys
 from omnipipe.wire.messages import Beat, Message
 from omnipipe.wire.port import Event, Identity, Peer, PeerDown, PeerUp, Received, Role
-from omnipipe.wire.zmq_wire import ZmqWire
+from omnipipe.wire.socket_wire import SocketWire
 
 __all__ = ["KINDS", "World", "gateway_identity", "stage_identity"]
 
 KINDS = ("fake", "ipc", "ipc without shared memory", "tcp", "tcp with keys")
-AnyWire = FakeWire | ZmqWire
+AnyWire = FakeWire | SocketWire
 
 
 def stage_identity(name: str = "a", *, peer: str = "", revision: str = "r1", pipeline: str = "p") -> Identity:
@@ -47,7 +47,7 @@ class World:
             default = (
                 f"ipc://{self.folder}/{identity.peer}.sock" if self.kind.startswith("ipc") else "tcp://127.0.0.1:0"
             )
-            wire = ZmqWire(identity, (address or default) if listens else None, self.transport, self.keys)
+            wire = SocketWire(identity, (address or default) if listens else None, self.transport, self.keys)
         self.wires.append(wire)
         self.seen[id(wire)] = []
         return wire

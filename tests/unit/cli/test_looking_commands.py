@@ -7,7 +7,7 @@ import pytest
 
 from omnipipe.cli import main
 from omnipipe.spec.plan import Plan
-from omnipipe.wire.curve import load_keys
+from omnipipe.wire.keys import load_keys
 
 ROOT = Path(__file__).parents[3]
 BROKEN = ROOT / "tests" / "unit" / "spec" / "broken"

@@ -4,7 +4,7 @@ import pytest
 
 from omnipipe.spec.plan import TransportPlan
 from omnipipe.wire.codec import PacketDecoder
-from omnipipe.wire.connection import OUTBOX_BYTES, OUTBOX_MESSAGES, WINDOW_BYTES, Connection
+from omnipipe.wire.connection import OUTBOX_MESSAGES, UNREAD_BYTES, WINDOW_BYTES, Connection
 from omnipipe.wire.counters import Counters
 from omnipipe.wire.errors import PeerLost
 from omnipipe.wire.handshake import FROM_GATEWAY
@@ -123,7 +123,7 @@ def test_a_stalled_peer_is_given_up_at_a_bound_of_bytes() -> None:
             stand.hub.send(connection.peer, Output("r", "audio", sent, megabyte))
             stand.hub.flush()
             sent += 1
-    assert OUTBOX_BYTES >> 20 <= sent <= (OUTBOX_BYTES >> 20) + 2
+    assert UNREAD_BYTES >> 20 <= sent <= (UNREAD_BYTES >> 20) + 2
     assert stand.downs() == [("gw", "stalled")]
     assert connection.outbox == stand.connect().outbox
 

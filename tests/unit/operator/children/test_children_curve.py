@@ -6,7 +6,7 @@ from pathlib import Path
 import zmq
 from tests.unit.operator.children.manifests import OWNER
 
-from omnipipe.wire.curve import load_keys, write_keys
+from omnipipe.wire.keys import load_keys, write_keys
 from omnipipe_operator.children import current_curve_secret, labels, new_curve_secret
 from omnipipe_operator.observed import Object
 

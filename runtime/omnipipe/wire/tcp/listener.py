@@ -1,21 +1,17 @@
-"""The side that is dialled: one ROUTER, all its connections, who is let in."""
+"""One ROUTER and all its connections."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import zmq
 
-from omnipipe.wire.addresses import ipc_path, is_tcp, prepare_ipc_folder
-from omnipipe.wire.codec import Packet
 from omnipipe.wire.connection import Connection
-from omnipipe.wire.curve import CurveKeys
 from omnipipe.wire.errors import PeerLost, WireError
-from omnipipe.wire.handshake import FROM_GATEWAY, FROM_UPSTREAM, refusal
+from omnipipe.wire.greeting import MAX_CONNECTIONS, Greeter
 from omnipipe.wire.hub import Hub
-from omnipipe.wire.messages import WIRE_VERSION, Hello, Message, Refuse, Welcome
-from omnipipe.wire.port import Peer, Role
-from omnipipe.wire.sockets import (
+from omnipipe.wire.keys import CurveKeys
+from omnipipe.wire.messages import Hello
+from omnipipe.wire.tcp.raw import (
     DISCONNECTED,
     HANDSHAKE_FAILED,
     NOW,
@@ -33,15 +29,16 @@ from omnipipe.wire.sockets import (
 from omnipipe.wire.tensors import Buffer
 from omnipipe.wire.waiter import Waiter
 
-__all__ = ["Listener"]
+__all__ = ["TcpListener"]
 
 _BUDGET: Final = 1000
 """Packets read before others get their turn."""
-_MAX_CONNECTIONS: Final = 4096
 
 
-class Listener:
-    """libzmq cannot close one connection of a ROUTER: one that is refused or given up stays until the peer goes, and
+class TcpListener:
+    """`lines.Door` and, for all its connections, `connection.Link`.
+
+    libzmq cannot close one connection of a ROUTER: one that is refused or given up stays until the peer goes, and
     is ignored (`_ghosts`)."""
 
     def __init__(
@@ -55,6 +52,7 @@ class Listener:
     ) -> None:
         """`unfinished` takes `receive` when it stopped before the end."""
         self._hub = hub
+        self._greeter = Greeter(hub)
         self._waiter = waiter
         self._unfinished = unfinished
         self._by_route: dict[bytes, Connection] = {}
@@ -62,27 +60,16 @@ class Listener:
         """Route -> whether it had been let in before (what it still sends is late, not wrong)."""
         self._routes: dict[int, bytes] = {}
         """Descriptor (as the monitor and message properties call a connection) -> route."""
-        self._inline_only: set[str] = set()
-        """Names of peers whose memory could not be mapped although it could at Hello."""
         self._ended: list[bytes] = []
         self.touched = False
         """Sent on since the last look for something to read."""
-        path = ipc_path(address)
-        if path is not None:
-            prepare_ipc_folder(path)
-        self._socket = listener_socket(
-            context, address, hub.transport.max_message_bytes, keys if is_tcp(address) else None
-        )
+        self._socket = listener_socket(context, address, hub.transport.max_message_bytes, keys)
         self._monitor = open_monitor(self._socket)
         try:
             self._socket.bind(address)
         except zmq.ZMQError as error:
             close_with_monitor(self._socket, self._monitor)
             raise WireError(f"cannot listen on {address}: {error.strerror}") from error
-        self._file: tuple[Path, int] | None = None
-        if path is not None:
-            path.chmod(0o600)
-            self._file = path, path.stat().st_ino
         self.address: Final = bound_address(self._socket)
         waiter.add(self._socket.fileno(), self._readable)
         waiter.add(self._monitor.fileno(), self._monitor_readable)
@@ -124,27 +111,21 @@ class Listener:
     def part(self, connection: Connection) -> None:
         if self._by_route.pop(connection.route, None) is not None:
             self._ghost(connection.route, was_in=True)
-            self._refuse(connection.route, "this connection was given up (silent or stalled): dial again")
+            self._say(
+                connection.route,
+                self._greeter.refused("this connection was given up (silent or stalled): dial again"),
+            )
 
     def avoid_memory(self, connection: Connection) -> None:
-        self._inline_only.add(connection.peer.name)
+        self._greeter.avoid_memory(connection.peer.name)
+
+    def tick(self) -> None:
+        """Nothing is due: libzmq itself hangs up on who does not greet."""
 
     def close(self, linger_s: float) -> None:
-        self._remove_file()
         self._waiter.remove(self._socket.fileno())
         self._waiter.remove(self._monitor.fileno())
         close_with_monitor(self._socket, self._monitor, linger_s)
-
-    def _remove_file(self) -> None:
-        """libzmq leaves it. Not when a successor listens there already."""
-        if self._file is None:
-            return
-        path, inode = self._file
-        try:
-            if path.stat().st_ino == inode:
-                path.unlink()
-        except FileNotFoundError:
-            pass
 
     def _readable(self) -> None:
         if self.receive():
@@ -176,66 +157,42 @@ class Listener:
         first = self._socket.recv(NOW, copy=False)
         frames, nbytes = read_rest(self._socket)
         header, fd = first.bytes, descriptor_of(first)
-        hub = self._hub
-        hub.counters.received_packets += 1
-        hub.counters.received_bytes += len(header) + nbytes
         self._read_monitor()  # a descriptor may have been another connection's until just now
         was_in = self._ghosts.get(route)
         if was_in:
-            hub.counters.late += 1
+            self._hub.counters.late += 1
             return
-        messages, bad = hub.decoder.decode(header, frames)
-        for error in bad:
-            hub.rejections.add("a stranger", error)
-        for message in messages:
-            if isinstance(message, Hello) and route not in self._by_route and was_in is None:
-                self._greet(route, fd, message)
-            else:
-                hub.rejections.add("a stranger", f"{type(message).__name__} on a connection without Hello")
+        said = self._greeter.hello(header, frames, nbytes)
+        if said is None:
+            return
+        if was_in is None:
+            self._greet(route, fd, said)
+        else:
+            self._hub.rejections.add("a stranger", "Hello after a refusal")
 
     def _greet(self, route: bytes, fd: int, said: Hello) -> None:
         hub = self._hub
-        hub.counters.received_messages += 1
         if fd >= 0:
             self._routes[fd] = route
-        reason = refusal(said, hub.identity)
-        if reason is None and len(self._by_route) >= _MAX_CONNECTIONS:
-            reason = f"{hub.identity.peer} has {_MAX_CONNECTIONS} connections already"
+        reason = self._greeter.refusal(said, len(self._by_route))
         if reason is not None:
-            hub.counters.refused += 1
             self._ghost(route, was_in=False)
-            self._refuse(route, reason)
+            self._say(route, self._greeter.refused(reason))
             return
-        role = Role(said.role)
-        offered = hub.memory is not None and said.host and said.peer not in self._inline_only
-        borrower = hub.memory.reach(said.host) if hub.memory is not None and offered else None
-        connection = Connection(
-            peer=Peer(name=said.peer, role=role, stage=said.own_stage, address=""),
-            link=self,
-            route=route,
-            sayable=FROM_GATEWAY if role is Role.GATEWAY else FROM_UPSTREAM,
-            borrower=borrower or 0,
-            now=hub.now,
-        )
+        connection, answer = self._greeter.welcome(said, self, route)
         self._by_route[route] = connection
-        host = hub.memory.host if hub.memory is not None and borrower else ""
-        self._say(route, Welcome(WIRE_VERSION, hub.identity.peer, "shm" if borrower else "inline", host))
+        self._say(route, answer)
         hub.open(connection)
         hub.beat(connection)
 
-    def _refuse(self, route: bytes, reason: str) -> None:
-        self._say(route, Refuse(reason))
-
-    def _say(self, route: bytes, message: Message) -> None:
-        packet = Packet()
-        self._hub.encoder.add(packet, message)
+    def _say(self, route: bytes, frames: list[Buffer]) -> None:
         try:
-            send_frames(self._socket, route, packet.seal())
+            send_frames(self._socket, route, frames)
         except PeerLost:
             pass  # gone already; the monitor says so
         self.touched = True
 
     def _ghost(self, route: bytes, *, was_in: bool) -> None:
-        if len(self._ghosts) >= _MAX_CONNECTIONS:
+        if len(self._ghosts) >= MAX_CONNECTIONS:
             del self._ghosts[next(iter(self._ghosts))]
         self._ghosts[route] = was_in

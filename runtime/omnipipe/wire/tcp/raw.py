@@ -15,8 +15,9 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from omnipipe.wire.codec import MAX_FRAMES
-from omnipipe.wire.curve import CurveKeys, protect_dialler, protect_listener
 from omnipipe.wire.errors import PeerLost
+from omnipipe.wire.keys import CurveKeys
+from omnipipe.wire.tcp.curve import protect_dialler, protect_listener
 from omnipipe.wire.tensors import Buffer
 
 __all__ = [
