@@ -125,3 +125,51 @@ def test_any_interface_and_port_can_be_asked_for() -> None:
     assert not wire.listening.endswith(":0")
     wire.close()
     wire.close()
+
+
+def test_without_descriptors_nobody_is_let_in_until_there_are_some(tmp_path: Path) -> None:
+    code = f"""
+import logging, os, resource
+from omnipipe.spec.plan import TransportPlan
+from omnipipe.wire.port import Identity, Role
+from omnipipe.wire.socket_wire import SocketWire
+
+class Kept(logging.Handler):
+    said = []
+    def emit(self, record):
+        self.said.append(record.getMessage())
+
+def allow(more):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + more, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+def until(condition):
+    while not condition():
+        stage.poll(0.01)
+        gateway.poll(0.01)
+
+logging.getLogger().addHandler(Kept())
+plan = TransportPlan(dead_after_s=60)
+stage = SocketWire(Identity("p", "r", Role.STAGE, "a-0", "a"), "ipc://{tmp_path}/a.sock", plan)
+gateway = SocketWire(Identity("p", "r", Role.GATEWAY, "gw"), None, plan)
+next_one = os.dup(0)
+os.close(next_one)
+allow(0)
+gateway.dial(stage.listening, "a")
+print(gateway.poll(0.01)[0].reason)
+allow(1)  # for the dialler; the listener has none
+until(lambda: Kept.said)
+print(Kept.said[0])
+allow(9)
+until(lambda: stage.counters.peers_up)
+print("up")
+gateway.close()
+stage.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    address = f"ipc://{tmp_path}/a.sock"
+    assert done.stdout.splitlines() == [
+        f"cannot dial {address}: Too many open files",
+        f"{address}: cannot let anybody in: Too many open files",
+        "up",
+    ]

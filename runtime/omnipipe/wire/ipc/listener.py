@@ -3,6 +3,7 @@
 import errno
 import logging
 import socket
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -69,8 +70,9 @@ class IpcListener:
 
     def close(self, linger_s: float) -> None:
         self._remove_file()
+        end = time.monotonic() + linger_s
         for guest in list(self._guests):
-            guest.leave(linger_s)
+            guest.leave(max(0.0, end - time.monotonic()))
         if not self._paused_until:
             self._waiter.remove(self._socket.fileno())
         self._socket.close()

@@ -1,6 +1,7 @@
 """`lines.Sockets` over Unix sockets."""
 
 import socket
+from contextlib import ExitStack
 from typing import Final
 
 from omnipipe.wire.addresses import ipc_path
@@ -26,17 +27,16 @@ class IpcSockets:
         return IpcListener(self._hub, self._waiter, address, self._max_packet_bytes)
 
     def call(self, address: str, caller: Caller) -> Stream:
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connected.setblocking(False)
-        try:
-            connected.connect(str(ipc_path(address)))
-        except BlockingIOError as error:
-            connected.close()
-            raise PeerLost(f"{address} lets too many wait") from error
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            connected.close()
-            raise PeerLost(f"nobody listens at {address}") from error
-        except OSError as error:
-            connected.close()
-            raise PeerLost(f"cannot dial {address}: {error.strerror}") from error
+        with ExitStack() as undo:
+            try:
+                connected = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                connected.setblocking(False)
+                connected.connect(str(ipc_path(address)))
+            except BlockingIOError as error:
+                raise PeerLost(f"{address} lets too many wait") from error
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                raise PeerLost(f"nobody listens at {address}") from error
+            except OSError as error:
+                raise PeerLost(f"cannot dial {address}: {error.strerror}") from error
+            undo.pop_all()
         return Stream(connected, self._waiter, self._max_packet_bytes, caller.packet, caller.ended, caller.writable)
