@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Qwen3Config,
+    Qwen3MoeConfig,
+)
 
 from omnipipe.engines.autoregressive.draft import Draft
 from omnipipe.engines.autoregressive.engine import AutoregressiveEngine
@@ -18,7 +25,7 @@ from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.program import Emit, Job
 from omnipipe.spec.plan import EngineKind, EnginePlan
 
-__all__ = ["GREEDY", "VOCABULARY", "Load", "Served", "random_model"]
+__all__ = ["GREEDY", "VOCABULARY", "Load", "Served", "random_mixture", "random_model"]
 
 VOCABULARY = 32_000
 GREEDY = Sampling(temperature=0.0)
@@ -140,9 +147,23 @@ class Served:
 
 def random_model(**config: Any) -> PreTrainedModel:
     """41.6 M parameters, where `config` does not say otherwise."""
+    return _random(Qwen3Config(**{**_CONFIG, **config}))
+
+
+def random_mixture() -> PreTrainedModel:
+    """As many parameters for each token as `random_model`, out of 174 M: 4 of 32 experts of a quarter of its MLP."""
+    routed: dict[str, Any] = {
+        "num_experts": 32,
+        "num_experts_per_tok": 4,
+        "moe_intermediate_size": 384,
+        "mlp_only_layers": [],
+    }
+    return _random(Qwen3MoeConfig(**_CONFIG, **routed))
+
+
+def _random(made: PreTrainedConfig) -> PreTrainedModel:
     torch.manual_seed(0)
     make: Any = AutoModelForCausalLM
-    made = Qwen3Config(**{**_CONFIG, **config})
     model = make.from_config(made, dtype=torch.float32, attn_implementation="sdpa").eval()
     assert isinstance(model, PreTrainedModel)
     return model

@@ -74,10 +74,13 @@ class _Probe:
 
 
 def examine(model: PreTrainedModel) -> Architecture:
-    """Switches the model to paged attention. Raises UnsupportedModel."""
+    """Switches the model to paged attention, and what training has of it off. Raises UnsupportedModel."""
     name = type(model).__name__
     config = model.config.get_text_config(decoder=True)
     _refuse_by_config(name, model, config)
+    for one in (model.config, config):
+        if getattr(one, "output_router_logits", False):  # for a loss that nobody computes here
+            one.output_router_logits = False
     register()
     probe = _Probe()
     try:

@@ -2,12 +2,13 @@
 
 The model runs once on a few positions as it is, and each of its layers is noted with what it was given and what came
 out. A layer of a known kind is then built anew and given the same; only one that says the same takes the old one's
-place, and what the model is called does not matter. The others stay as they are. Must not fail: a model that cannot be
-changed is served as it is.
+place, and what the model is called does not matter. The others stay as they are. So do experts behind a router that is
+not known: by themselves, with what that router gave them. Must not fail: a model that cannot be changed is served as it
+is.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel
 
 from omnipipe.engines.autoregressive.architecture import Architecture
 from omnipipe.engines.autoregressive.attention import STEP
+from omnipipe.engines.autoregressive.experts import FusedExperts, are_experts, read_experts
 from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
 from omnipipe.engines.autoregressive.layers import AttentionNumbers, FusedLayer, read_layer
 from omnipipe.engines.autoregressive.linears import pack_linears
@@ -43,6 +45,15 @@ class _Note:
     given: Mapping[str, Any]
     out: torch.Tensor
     numbers: AttentionNumbers
+
+
+@dataclass(slots=True)
+class _ExpertNote:
+    """Experts in the run, and what they were given."""
+
+    experts: nn.Module
+    given: tuple[torch.Tensor, ...]
+    out: torch.Tensor
 
 
 @dataclass(slots=True)
@@ -90,9 +101,14 @@ class Fusion:
         self._block_tokens = block_tokens
         self._stage = stage
         self._notes: dict[int, _Note] | None = None
+        self._experts: list[_ExpertNote] = []
         self._memory: KvMemory | None = None
         self.fused = 0
         """Layers that have been changed over."""
+        self.routed = 0
+        """Of these, those with experts in them."""
+        self.experts = 0
+        """Layers whose experts have been changed over by themselves."""
         self.straight: Straight | None = None
         """In the end: the model's forward, where it is of a known kind."""
 
@@ -110,13 +126,19 @@ class Fusion:
             _log.warning("stage %s: layers stay as they are: %s: %s", self._stage, type(error).__name__, error)
             done = True
         if done:
-            self._notes = None
+            self._notes, self._experts = None, []
             pack_linears(self._model, panels=True)
             self._straighten()
-            _log.info(
-                "stage %s: %d of %d layers run in the kernel", self._stage, self.fused, len(self._architecture.layers)
-            )
+            self._tell()
         return done
+
+    def _tell(self) -> None:
+        line = f"{self.fused} of {len(self._architecture.layers)} layers run in the kernel"
+        if self.routed:
+            line += f", {self.routed} with experts"
+        if self.experts:
+            line += f"; the experts of {self.experts}, routed by the model"
+        _log.info("stage %s: %s", self._stage, line)
 
     def finish(self) -> bool:
         """All of it at once, if the kernel is there; whether it was."""
@@ -128,10 +150,12 @@ class Fusion:
     def _advance(self) -> bool:
         if self._notes is None:
             self._notes = self._record()
-            return not self._notes
-        index = next(iter(self._notes))
-        self._change(index, self._notes.pop(index))
-        return not self._notes
+        elif self._notes:
+            index = next(iter(self._notes))
+            self._change(index, self._notes.pop(index))
+        elif self._experts:
+            self._change_experts(self._experts.pop())
+        return not self._notes and not self._experts
 
     def _straighten(self) -> None:
         try:
@@ -155,8 +179,12 @@ class Fusion:
             if len(args) == 1 and isinstance(out, torch.Tensor) and given.get(STEP) is recorder:
                 noted.append((layer, args[0], given, out))
 
+        def note_experts(experts: nn.Module, args: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
+            self._experts.append(_ExpertNote(experts, args, out))
+
         layers = [module for module in model.modules() if hasattr(module, "self_attn")]
         hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers]
+        hooks += [module.register_forward_hook(note_experts) for module in model.modules() if are_experts(module)]
         try:
             ids, positions = self._positions()
             model(
@@ -170,6 +198,7 @@ class Fusion:
             for hook in hooks:
                 hook.remove()
         if len({id(layer) for layer, *_ in noted}) < len(noted):
+            self._experts = []
             return {}
         found = {}
         for layer, x, given, out in noted:
@@ -179,19 +208,30 @@ class Fusion:
         return found
 
     def _change(self, index: int, note: _Note) -> None:
-        read = read_layer(note.layer, index, note.numbers)
-        if read is None:
-            return
-        fused, used = read
-        if not self._agrees(fused, note):
-            _log.info("stage %s: layer %d computes something of its own and stays as it is", self._stage, index)
-            return
+        for attention_only in (False, True):
+            read = read_layer(note.layer, index, note.numbers, attention_only=attention_only)
+            if read is None:
+                return
+            fused, used = read
+            if self._agrees(fused, note):
+                break
+            _log.info("stage %s: layer %d computes something of its own", self._stage, index)
+            if not fused.routes:  # else two experts that are as likely may have changed places by rounding
+                return
         layer: Any = note.layer
         layer.forward = fused
-        for linear in used:
-            for name in ("weight", "bias"):
-                linear.register_parameter(name, None)
+        _forget(used)
         self.fused += 1
+        self.routed += fused.routes
+
+    def _change_experts(self, note: _ExpertNote) -> None:
+        """Those of a layer whose router is the model's own."""
+        module: Any = note.experts
+        if module.gate_up_proj is None or (fused := read_experts(module)) is None or not _says(fused, note):
+            return
+        module.forward = fused
+        _forget([module])
+        self.experts += 1
 
     def _step(self) -> PagedStep:
         """Of the run that is compared."""
@@ -209,3 +249,15 @@ class Fusion:
             return False
         within = _TOLERANCE * (note.out - note.x).abs().max() + 1e-5 * note.x.abs().max()
         return bool((found - note.out).abs().max() <= within)
+
+
+def _says(fused: FusedExperts, note: _ExpertNote) -> bool:
+    """What these experts said themselves."""
+    return bool((fused(*note.given) - note.out).abs().max() <= _TOLERANCE * note.out.abs().max())
+
+
+def _forget(used: Sequence[nn.Module]) -> None:
+    """Weights that the kernel has copied."""
+    for module in used:
+        for name, _ in [*module.named_parameters(recurse=False)]:
+            module.register_parameter(name, None)

@@ -12,6 +12,17 @@ import torch
 from torch import nn
 
 from omnipipe.engines.autoregressive.attention import STEP
+from omnipipe.engines.autoregressive.experts import RoutedMlp, read_routed
+from omnipipe.engines.autoregressive.layouts import (
+    GatedMlp,
+    children_of,
+    interleaved,
+    joined,
+    linears_of,
+    panels,
+    read_gated,
+    weights_of,
+)
 
 __all__ = ["AttentionNumbers", "FusedLayer", "read_layer"]
 
@@ -25,16 +36,11 @@ _NORMS: Final[Mapping[frozenset[str], Sequence[str]]] = {
     )
 }
 """Names of a layer's norms: before and behind its attention, before and behind its MLP."""
-_LANES: Final = 16
-"""Floats that the kernel computes with at a time."""
-_ACTIVATIONS: Final[Sequence[Callable[[torch.Tensor], torch.Tensor]]] = (
-    nn.functional.silu,
-    lambda x: nn.functional.gelu(x, approximate="tanh"),
-)
-"""In the kernel's order."""
-
-_Weights = tuple[torch.Tensor, torch.Tensor | None]
-"""And a bias."""
+_MLP_PARTS: Final = 4
+_EXPERT_PARTS: Final = 5
+"""What the kernel's list has for either kind."""
+_TOP: Final = 6
+"""Where the experts of a row are in the list of sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class FusedLayer:
         self._sizes = list(sizes)
         self._numbers = list(numbers)
         self._rest = rest
+        self.routes = rest is None and sizes[_TOP] > 0
+        """It sends rows to experts."""
 
     def __call__(
         self,
@@ -82,10 +90,13 @@ class FusedLayer:
         return out if self._rest is None else self._rest(out)
 
 
-def read_layer(layer: nn.Module, index: int, numbers: AttentionNumbers) -> tuple[FusedLayer, list[nn.Linear]] | None:
-    """And the linear layers whose weights it has copied; None: it is of another kind."""
+def read_layer(
+    layer: nn.Module, index: int, numbers: AttentionNumbers, *, attention_only: bool = False
+) -> tuple[FusedLayer, list[nn.Module]] | None:
+    """And the modules whose weights it has copied; None: it is of another kind. `attention_only`: what comes behind
+    that stays with the layer's own modules."""
     attention, mlp = getattr(layer, "self_attn", None), getattr(layer, "mlp", None)
-    order = _NORMS.get(_children(layer) - {"self_attn", "mlp"})
+    order = _NORMS.get(children_of(layer) - {"self_attn", "mlp"})
     if not isinstance(attention, nn.Module) or not isinstance(mlp, nn.Module) or order is None:
         return None
     projections = _projections(attention)
@@ -98,28 +109,28 @@ def read_layer(layer: nn.Module, index: int, numbers: AttentionNumbers) -> tuple
         return None
     factor = float(getattr(layer, "residual_multiplier", 1.0))
     *qkv, out = projections
-    used = [*projections]
     parts = [
-        _effective(norms[0]), *_panels(_joined([_weights(linear) for linear in qkv])), *map(_effective, heads),
-        *_panels(_weights(out)), _effective(norms[1]),
+        _effective(norms[0]), *panels(joined([weights_of(linear) for linear in qkv])), *map(_effective, heads),
+        *panels(weights_of(out)), _effective(norms[1]),
     ]  # fmt: skip
-    gated = _gated(mlp)
-    if gated is None:
+    scales = [epsilon, head_epsilon, numbers.scale, numbers.softcap, factor]
+    behind = None if attention_only else read_gated(mlp) or read_routed(mlp)
+    if behind is None:
         rest = _Rest(norms[2], mlp, norms[3], factor)
-        return FusedLayer(
-            index,
-            [*parts, *[None] * 6],
-            _sizes(numbers, 0, 0),
-            [epsilon, head_epsilon, numbers.scale, numbers.softcap, factor],
-            rest,
-        ), used
-    parts += [
-        _effective(norms[2]), *_panels(_interleaved(gated.gate, gated.up)), *_panels(_weights(gated.down)),
-        _effective(norms[3]),
-    ]  # fmt: skip
-    sizes = _sizes(numbers, gated.down.in_features, gated.activation)
-    fused = FusedLayer(index, parts, sizes, [epsilon, head_epsilon, numbers.scale, numbers.softcap, factor], rest=None)
-    return fused, [*used, *gated.used]
+        parts += [None] * (_MLP_PARTS + _EXPERT_PARTS + 2)
+        return FusedLayer(index, parts, _sizes(numbers), scales, rest), [*projections]
+    parts += [_effective(norms[2]), *_mlp_parts(behind), _effective(norms[3]), *_expert_parts(behind)]
+    return FusedLayer(index, parts, _sizes(numbers, behind), scales, rest=None), [*projections, *behind.used]
+
+
+def _mlp_parts(mlp: GatedMlp | RoutedMlp) -> Sequence[torch.Tensor | None]:
+    if isinstance(mlp, RoutedMlp):
+        return [None] * _MLP_PARTS
+    return [*panels(interleaved(mlp.gate, mlp.up)), *panels(weights_of(mlp.down))]
+
+
+def _expert_parts(mlp: GatedMlp | RoutedMlp) -> Sequence[torch.Tensor | None]:
+    return mlp.parts if isinstance(mlp, RoutedMlp) else [None] * _EXPERT_PARTS
 
 
 class _Rest:
@@ -139,97 +150,21 @@ class _Rest:
         return x + y * self._factor if self._factor != 1.0 else x + y
 
 
-@dataclass(frozen=True, slots=True)
-class _Gated:
-    gate: _Weights
-    up: _Weights
-    down: nn.Linear
-    activation: int
-    used: Sequence[nn.Linear]
-
-
-def _children(module: nn.Module) -> frozenset[str]:
-    """Those with weights; its own ones, too."""
-    own = [name for name, _ in module.named_parameters(recurse=False)]
-    return frozenset(
-        [*own, *(name for name, child in module.named_children() if next(child.parameters(), None) is not None)]
-    )
-
-
 def _projections(attention: nn.Module) -> list[nn.Linear] | None:
     """Of what is attended with, and of what comes out."""
-    names = _children(attention) - {"q_norm", "k_norm"}
+    names = children_of(attention) - {"q_norm", "k_norm"}
     for order in (("q_proj", "k_proj", "v_proj", "o_proj"), ("qkv_proj", "o_proj")):
         if names == set(order):
-            return _linears(attention, order)
+            return linears_of(attention, order)
     return None
 
 
-def _gated(mlp: nn.Module) -> _Gated | None:
-    names = _children(mlp)
-    function = getattr(mlp, "act_fn", None) or getattr(mlp, "activation_fn", None)
-    x = torch.linspace(-8, 8, 65)
-    activation = next(
-        (at for at, one in enumerate(_ACTIVATIONS) if function and torch.allclose(function(x), one(x), atol=1e-6)), None
-    )
-    if activation is None:
-        return None
-    if names == {"gate_proj", "up_proj", "down_proj"}:
-        found = _linears(mlp, ("gate_proj", "up_proj", "down_proj"))
-        if found is None:
-            return None
-        gate, up, down = _weights(found[0]), _weights(found[1]), found[2]
-    elif names == {"gate_up_proj", "down_proj"}:
-        found = _linears(mlp, ("gate_up_proj", "down_proj"))
-        if found is None:
-            return None
-        (weight, bias), down = _weights(found[0]), found[1]
-        biases = (None, None) if bias is None else bias.chunk(2)
-        (gate, up) = zip(weight.chunk(2), biases, strict=True)
-    else:
-        return None
-    if down.in_features % _LANES or gate[0].shape != up[0].shape:
-        return None
-    return _Gated(gate, up, down, activation, found)
-
-
-def _linears(module: nn.Module, names: Sequence[str]) -> list[nn.Linear] | None:
-    """None where one is of another kind, or not for the kernel."""
-    found = [getattr(module, name) for name in names]
-    plain = all(type(one) is nn.Linear and one.weight.dtype == torch.float32 for one in found)
-    return found if plain and all(one.in_features % _LANES == 0 for one in found) else None
-
-
-def _weights(linear: nn.Linear) -> _Weights:
-    bias: torch.Tensor | None = linear.bias  # None without, whatever its type says
-    return linear.weight.detach(), None if bias is None else bias.detach()
-
-
-def _joined(all_of: Sequence[_Weights]) -> _Weights:
-    """One matrix, one below the other."""
-    weight = torch.cat([weight for weight, _ in all_of])
-    if all(bias is None for _, bias in all_of):
-        return weight, None
-    return weight, torch.cat([weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in all_of])
-
-
-def _interleaved(gate: _Weights, up: _Weights) -> _Weights:
-    """16 rows of one and 16 of the other in turns."""
-    both = [
-        torch.stack([part.reshape(-1, _LANES, *part.shape[1:]) for part in (one, other)], 1).flatten(0, 2)
-        for one, other in zip(gate, up, strict=True)
-        if one is not None and other is not None
-    ]
-    return both[0], both[1] if len(both) > 1 else None
-
-
-def _panels(weights: _Weights) -> tuple[torch.Tensor, torch.Tensor | None]:
-    weight, bias = weights
-    return torch.ops.omnipipe.panels(weight), None if bias is None else bias.clone()
-
-
-def _sizes(numbers: AttentionNumbers, inner: int, activation: int) -> list[int]:
-    return [numbers.heads, numbers.kv_heads, numbers.dim, inner, numbers.window, activation]
+def _sizes(numbers: AttentionNumbers, mlp: GatedMlp | RoutedMlp | None = None) -> list[int]:
+    """In the kernel's order."""
+    inner = mlp.down.in_features if isinstance(mlp, GatedMlp) else 0
+    routing = [mlp.top, mlp.normalised, mlp.shared_gate] if isinstance(mlp, RoutedMlp) else [0, 0, 0]
+    activation = 0 if mlp is None else mlp.activation
+    return [numbers.heads, numbers.kv_heads, numbers.dim, inner, numbers.window, activation, *map(int, routing)]
 
 
 def _epsilon(norms: Sequence[nn.Module | None]) -> float | None:

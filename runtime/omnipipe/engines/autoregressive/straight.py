@@ -26,8 +26,11 @@ _KNOWN: Final = frozenset(
     for module, name in (
         ("llama", "LlamaForCausalLM"),
         ("mistral", "MistralForCausalLM"),
+        ("mixtral", "MixtralForCausalLM"),
         ("qwen2", "Qwen2ForCausalLM"),
+        ("qwen2_moe", "Qwen2MoeForCausalLM"),
         ("qwen3", "Qwen3ForCausalLM"),
+        ("qwen3_moe", "Qwen3MoeForCausalLM"),
     )
 )
 """Module and class: by name, for what a forward does to rare values (a cap on logits, say) shows in no comparison."""

@@ -104,12 +104,52 @@ std::tuple<at::Tensor, at::Tensor> largest_allowed(at::Tensor x, const at::Tenso
   return {values, indices};
 }
 
+// Of each row the largest number and where it is first; not a number where one of the row is none.
+std::tuple<at::Tensor, at::Tensor> largest(const at::Tensor& x) {
+  TORCH_CHECK(x.dim() == 2 && x.is_contiguous() && x.scalar_type() == at::kFloat && x.size(1) > 0, "not rows of floats");
+  const int64_t rows = x.size(0), size = x.size(1), whole = size / 16 * 16, chunk = 1024;
+  at::Tensor values = at::empty({rows}, x.options()), indices = at::empty({rows}, x.options().dtype(at::kLong));
+  const float* data = x.data_ptr<float>();
+  float* best = values.data_ptr<float>();
+  int64_t* where = indices.data_ptr<int64_t>();
+  at::parallel_for(0, rows, 1, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; row++) {
+      const float* from = data + row * size;
+      float most = -INFINITY, odd = 0.0f; // odd: of what is no number, or infinite
+      int64_t begin = 0;                  // of the chunk that has it
+      for (int64_t i = 0; i < whole; i += chunk) {
+        vec top = splat(-INFINITY), strange = splat(0.0f);
+        for (int64_t j = i; j < std::min(whole, i + chunk); j += 16) {
+          const vec y = load(from + j);
+          top = larger(y, top);
+          strange += choose(y < INFINITY, splat(0.0f), y);
+        }
+        odd += sum_of(strange);
+        const float found = largest_of(top);
+        if (found > most) most = found, begin = i;
+      }
+      for (int64_t i = whole; i < size; i++) {
+        if (!(from[i] < INFINITY)) odd += from[i];
+        if (from[i] > most) most = from[i], begin = i;
+      }
+      best[row] = odd == 0.0f ? most : NAN;
+      while (begin + 1 < size && from[begin] != most) begin++;
+      where[row] = begin;
+    }
+  });
+  return {values, indices};
+}
+
 } // namespace
 
 } // namespace omnipipe
 
 TORCH_LIBRARY_FRAGMENT(omnipipe, library) {
+  library.def("largest(Tensor x) -> (Tensor values, Tensor indices)");
   library.def(
       "largest_allowed(Tensor(a!) x, Tensor bits, int[] places, bool[] clears) -> (Tensor values, Tensor indices)");
 }
-TORCH_LIBRARY_IMPL(omnipipe, CPU, library) { library.impl("largest_allowed", &omnipipe::largest_allowed); }
+TORCH_LIBRARY_IMPL(omnipipe, CPU, library) {
+  library.impl("largest", &omnipipe::largest);
+  library.impl("largest_allowed", &omnipipe::largest_allowed);
+}

@@ -1,11 +1,11 @@
 // One decoder layer of the kind that most models are made of, in one call: RMSNorm, rotary positions, attention over
-// paged KV, a gated MLP, and the sums around them. And what comes behind the last: a linear layer alone, and the
-// likeliest of its logits.
+// paged KV, a gated MLP or a mixture of them, and the sums around them. And what else has weights laid out as its are: a
+// linear layer alone, and experts whose rows somebody else has routed.
 //
 // A team of threads goes through the phases together. Between two of them lies a barrier of a microsecond, where calls
 // of a library for each would cost ten times that, and read what they share from memory again.
-#include "attention.h"
-#include "matrix.h"
+#include "experts.h"
+#include "layer.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -17,278 +17,233 @@
 #include <sys/mman.h>
 
 #include <array>
-#include <tuple>
 
 namespace omnipipe {
 
 namespace {
 
-constexpr int POSITIONS = 32; // of a prompt that one task attends for
+thread_local Workspace workspace;
 
-// Places in the list of a layer's tensors; an empty tensor: it has none. `layers.py` has the same list.
-enum Which { NORM, QKV, QKV_BIAS, QUERY_NORM, KEY_NORM, OUT, OUT_BIAS, NORM_BEHIND, MLP_NORM, GATED, GATED_BIAS, DOWN,
-            DOWN_BIAS, MLP_NORM_BEHIND, LAYER_PARTS };
-
-// Reads and writes rows; a row of a buffer is a little longer than it need be, so that the rows of a tile do not fall
-// into the same few lines of the cache.
-struct Buffer {
-  float* data;
-  int64_t stride;
-
-  float* row(int64_t i) const { return data + i * stride; }
+// One of a team, in a parallel region.
+struct Member {
+#ifdef _OPENMP
+  int number = omp_get_thread_num(), team = omp_get_num_threads();
+#else
+  int number = 0, team = 1;
+#endif
 };
 
-int64_t padded(int64_t columns) { return (columns + 15) / 16 * 16 + 16; }
+// For the rest of the team.
+void wait() {
+#pragma omp barrier
+}
 
-// Memory for what lies between phases, of the thread that calls; it stays.
-class Workspace {
+// A layer, the rows of one call and where its phases put them.
+class Call {
 public:
-  Buffer buffer(int index, int64_t rows, int64_t columns) {
-    at::Tensor& kept = kept_[index];
-    const int64_t stride = padded(columns), size = rows * stride;
-    if (!kept.defined() || kept.numel() < size) kept = at::empty({size}, at::kFloat);
-    return {kept.data_ptr<float>(), stride};
+  Call(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, at::Tensor keys, at::Tensor values,
+       const at::Tensor& places, const at::Tensor& tables, const std::vector<at::Tensor>& parts, at::IntArrayRef sizes,
+       at::ArrayRef<double> numbers)
+      : layer_{parts, (int)sizes[HEADS], (int)sizes[KV_HEADS], (int)sizes[DIM], (int)sizes[INNER],
+               sizes[ACTIVATION] != 0, (float)numbers[EPSILON], (float)numbers[HEAD_EPSILON], (float)numbers[FACTOR]},
+        hidden_(x.size(2)), rows_(x.numel() / hidden_), top_((int)sizes[TOP]), normalised_(sizes[NORMALISED] != 0),
+        shared_gate_(sizes[SHARED_GATE] != 0),
+        shape_{layer_.dim, keys.stride(0), (float)numbers[SCALE], (int)sizes[WINDOW], (float)numbers[CAP]},
+        pages_{places.data_ptr<int>(), tables.data_ptr<int>(), places.size(0), tables.size(1)},
+        routed_(parts[ROUTER].numel() > 0),
+        experts_(ExpertWeights::of(parts[EXPERTS_GATED], parts[EXPERTS_DOWN], hidden_)),
+        mixture_(experts_, ExpertWeights::of(parts[SHARED_GATED], parts[SHARED_DOWN], hidden_), layer_.tanh,
+                 routed_ ? rows_ : 0, top_),
+        answer_(at::empty_like(x)), given_{x.data_ptr<float>(), hidden_}, found_{answer_.data_ptr<float>(), hidden_},
+        place_{layer_, pages_, shape_, data_of(cos), data_of(sin), cos.numel() ? (int)cos.size(-1) : 0, {},
+               keys.data_ptr<float>(), values.data_ptr<float>()},
+        pieces_(pieces_of(pages_)) {
+    const int64_t attended = layer_.heads * layer_.dim, row_size = attended + 2 * layer_.kv_heads * layer_.dim;
+    const bool behind = routed_ || layer_.part(NORM_BEHIND) || layer_.part(MLP_NORM_BEHIND);
+    TORCH_CHECK(!routed_ || (top_ > 0 && top_ <= experts_.count), "experts that are not for this kernel");
+    qkv_ = matrix_of(parts[QKV], parts[QKV_BIAS], row_size);
+    out_ = matrix_of(parts[OUT], parts[OUT_BIAS], hidden_);
+    if (parts[GATED].numel()) {
+      gated_ = matrix_of(parts[GATED], parts[GATED_BIAS], 2 * layer_.inner);
+      down_ = matrix_of(parts[DOWN], parts[DOWN_BIAS], hidden_);
+    }
+    normed_ = workspace.buffer(0, rows_, hidden_);
+    place_.qkv = workspace.buffer(1, rows_, row_size);
+    wide_ = workspace.buffer(2, rows_, std::max<int64_t>(attended, layer_.inner));
+    behind_ = workspace.buffer(3, behind ? rows_ : 0, hidden_);
+    if (!routed_) return;
+    router_ = {layer_.part(ROUTER), nullptr, hidden_, experts_.count + shared_gate_};
+    logits_ = workspace.buffer(4, rows_, router_.columns);
+    opened_ = workspace.buffer(5, mixture_.places(), mixture_.inner());
+  }
+
+  at::Tensor answer() {
+    const int size = at::get_num_threads();
+#pragma omp parallel num_threads(size)
+    {
+      const Member member;
+      attend(member);
+      if (gated_.panels) feed(member);
+      if (routed_) mix(member);
+    }
+    return answer_;
   }
 
 private:
-  std::array<at::Tensor, 4> kept_;
-};
-
-thread_local Workspace workspace;
-
-const float* data_of(const at::Tensor& x) { return x.numel() ? x.data_ptr<float>() : nullptr; }
-
-Matrix matrix_of(const at::Tensor& panels, const at::Tensor& bias, int64_t columns) {
-  return {data_of(panels), data_of(bias), panels.size(1), columns};
-}
-
-// The share of one member of a team of `size`.
-struct Share {
-  int64_t begin, end;
-
-  Share(int64_t count, int member, int size) : begin(count * member / size), end(count * (member + 1) / size) {}
-};
-
-// y = x / |x| * weight; y may be x. `size` is a multiple of 16.
-void normalise(const float* x, const float* weight, float epsilon, int64_t size, float* y) {
-  vec squares = vec{};
-  for (int64_t i = 0; i < size; i += 16) squares += load(x + i) * load(x + i);
-  const float scale = 1.0f / std::sqrt(sum_of(squares) / size + epsilon);
-  for (int64_t i = 0; i < size; i += 16) store(y + i, load(x + i) * scale * load(weight + i));
-}
-
-// Turns pairs of x, half of `size` apart, in place; `cos` and `sin` have `size` columns.
-void rotate(float* x, const float* cos, const float* sin, int size) {
-  const int half = size / 2;
-  for (int d = 0; d < half; d++) {
-    const float first = x[d], second = x[d + half];
-    x[d] = first * cos[d] - second * sin[d];
-    x[d + half] = second * cos[d + half] + first * sin[d + half];
+  // RMSNorm of all rows, where there is one.
+  Buffer normed(Which which, Buffer from, const Share& share) const {
+    if (!layer_.part(which)) return from;
+    for (int64_t i = share.begin; i < share.end; i++)
+      normalise(from.row(i), layer_.part(which), layer_.epsilon, hidden_, normed_.row(i));
+    wait();
+    return normed_;
   }
-}
 
-// What the sums of a panel become in a buffer's row: bias, and what is added.
-struct Plain {
-  const Matrix& matrix;
-  Buffer to;
-  const float* added = nullptr;
-  int64_t added_stride = 0;
-  float factor = 1.0f;
-
-  // `added` may be where the answer goes.
-  void operator()(int64_t row, int64_t panel, float* sums) const {
-    const int64_t at = panel * PANEL, size = std::min<int64_t>(PANEL, matrix.columns - at);
-    if (matrix.bias)
-      for (int64_t i = 0; i < size; i++) sums[i] += matrix.bias[at + i];
-    if (added)
-      for (int64_t i = 0; i < size; i++) sums[i] = added[row * added_stride + at + i] + sums[i] * factor;
-    std::memcpy(to.row(row) + at, sums, sizeof(float) * size);
-  }
-};
-
-// Each panel has 16 columns of the gate and the same 16 of what it lets through.
-struct Gated {
-  const Matrix& matrix;
-  Buffer to;
-  bool tanh;
-
-  void operator()(int64_t row, int64_t panel, const float* sums) const {
-    vec gate = load(sums), up = load(sums + 16);
-    if (matrix.bias) {
-      gate += load(matrix.bias + panel * PANEL);
-      up += load(matrix.bias + panel * PANEL + 16);
-    }
-    store(to.row(row) + panel * 16, (tanh ? gelu_tanh(gate) : silu(gate)) * up);
-  }
-};
-
-// Shapes and numbers of a layer, in the order of `layers.py`.
-struct Layer {
-  const std::vector<at::Tensor>& parts;
-  int heads, kv_heads, dim, inner;
-  bool tanh;
-  float epsilon, head_epsilon, factor;
-
-  const float* part(Which which) const { return data_of(parts[which]); }
-};
-
-// Query, key and value of a row: norms and positions; key and value go to their block.
-struct Placer {
-  const Layer& layer;
-  const Pages& pages;
-  const Shape& shape;
-  const float *cos, *sin;
-  int turned; // columns of a head that have a position
-  Buffer qkv;
-  float *keys, *values;
-
-  void operator()(int64_t sequence, int row, int position) const {
-    float* x = qkv.row(row);
-    const float *query_norm = layer.part(QUERY_NORM), *key_norm = layer.part(KEY_NORM);
-    for (int head = 0; head < layer.heads + layer.kv_heads; head++) {
-      float* y = x + (int64_t)head * layer.dim;
-      const float* weight = head < layer.heads ? query_norm : key_norm;
-      if (weight) normalise(y, weight, layer.head_epsilon, layer.dim, y);
-      if (turned) rotate(y, cos + (int64_t)row * turned, sin + (int64_t)row * turned, turned);
-    }
-    const float *key = x + (int64_t)layer.heads * layer.dim, *value = key + (int64_t)layer.kv_heads * layer.dim;
-    for (int head = 0; head < layer.kv_heads; head++) {
-      const int64_t offset = (int64_t)head * layer.dim * SLOTS;
-      write(key + (int64_t)head * layer.dim, value + (int64_t)head * layer.dim, {keys + offset, values + offset},
-            pages.table(sequence), position, shape);
+  // found = added + norm(behind), for layers that norm what a part of theirs gives.
+  void add_normed(Which which, Buffer added, const Share& share) const {
+    for (int64_t i = share.begin; i < share.end; i++) {
+      normalise(behind_.row(i), layer_.part(which), layer_.epsilon, hidden_, behind_.row(i));
+      for (int64_t k = 0; k < hidden_; k++) found_.row(i)[k] = added.row(i)[k] + layer_.factor * behind_.row(i)[k];
     }
   }
+
+  // found = added + matrix x from, which may be normed before that.
+  void project(const Matrix& matrix, Buffer from, Buffer added, Which norm, const Member& member, int counter) {
+    if (!layer_.part(norm)) {
+      const Plain finish{matrix, found_, added.data, added.stride, layer_.factor};
+      return multiply(matrix, from.data, from.stride, rows_, member.team, next_[counter], finish);
+    }
+    multiply(matrix, from.data, from.stride, rows_, member.team, next_[counter], Plain{matrix, behind_});
+    wait();
+    add_normed(norm, added, Share(rows_, member.number, member.team));
+  }
+
+  void attend(const Member& member) {
+    const Share share(rows_, member.number, member.team);
+    const Buffer entering = normed(NORM, given_, share), mixed = place_.qkv;
+    multiply(qkv_, entering.data, entering.stride, rows_, member.team, next_[0], Plain{qkv_, mixed});
+    wait();
+    for (int64_t s = 0; s < pages_.sequences; s++) {
+      const int64_t first = std::max<int64_t>(share.begin, pages_.row(s));
+      const int64_t last = std::min<int64_t>(share.end, pages_.row(s) + pages_.count(s));
+      for (int64_t row = first; row < last; row++) place_(s, row, pages_.start(s) + row - pages_.row(s));
+    }
+    wait();
+    std::vector<float> scratch;
+    const int64_t dim = layer_.dim, group = layer_.heads / layer_.kv_heads;
+    const int64_t tasks = (int64_t)pieces_.size() * layer_.kv_heads;
+    for (int64_t task = next_[1]++; task < tasks; task = next_[1]++) {
+      const Piece& piece = pieces_[task / layer_.kv_heads];
+      const int64_t head = task % layer_.kv_heads, offset = head * dim * SLOTS;
+      const Rows rows_of{mixed.data + head * group * dim, mixed.stride, dim, wide_.data + head * group * dim,
+                         wide_.stride, dim};
+      attend_positions(rows_of, {place_.keys + offset, place_.values + offset}, pages_.table(piece.sequence), piece.row,
+                       piece.start, piece.count, group, shape_, scratch);
+    }
+    wait();
+    project(out_, wide_, given_, NORM_BEHIND, member, 2);
+    wait();
+  }
+
+  void feed(const Member& member) {
+    const Buffer entering = normed(MLP_NORM, found_, Share(rows_, member.number, member.team));
+    multiply(gated_, entering.data, entering.stride, rows_, member.team, next_[3], Gated{gated_, wide_, layer_.tanh});
+    wait();
+    project(down_, wide_, found_, MLP_NORM_BEHIND, member, 4);
+  }
+
+  // As `feed`, of experts.
+  void mix(const Member& member) {
+    const Share share(rows_, member.number, member.team);
+    const Buffer entering = normed(MLP_NORM, found_, share);
+    multiply(router_, entering.data, entering.stride, rows_, member.team, next_[3], Plain{router_, logits_});
+    wait();
+    for (int64_t i = share.begin; i < share.end; i++) {
+      const float* logits = logits_.row(i);
+      route(logits, experts_.count, top_, normalised_, &mixture_.chosen[i * top_], &mixture_.weights[i * top_]);
+      if (shared_gate_) mixture_.shared_weights[i] = 1.0f / (1.0f + std::exp(-logits[experts_.count]));
+    }
+    wait();
+    if (member.number == 0) mixture_.sort(member.team);
+    wait();
+    mixture_.open(entering.data, entering.stride, opened_, next_[4]);
+    wait();
+    const bool later = layer_.part(MLP_NORM_BEHIND);
+    mixture_.close(opened_, behind_, member.team, next_[5], [&](int64_t first, int64_t last) {
+      if (later) return;
+      for (int64_t i = 0; i < rows_; i++)
+        for (int64_t k = first; k < last; k++) found_.row(i)[k] += layer_.factor * behind_.row(i)[k];
+    });
+    if (!later) return;
+    wait();
+    add_normed(MLP_NORM_BEHIND, found_, share);
+  }
+
+  const Layer layer_;
+  const int64_t hidden_, rows_;
+  const int top_;
+  const bool normalised_, shared_gate_;
+  const Shape shape_;
+  const Pages pages_;
+  const bool routed_;
+  const ExpertWeights experts_;
+  Mixture mixture_;
+  at::Tensor answer_;
+  const Buffer given_, found_;
+  Placer place_;
+  const std::vector<Piece> pieces_;
+  Matrix qkv_, out_, gated_, down_, router_;
+  Buffer normed_, wide_, behind_, logits_, opened_;
+  std::array<std::atomic<int64_t>, 6> next_{};
 };
 
-struct Piece {
-  int64_t sequence;
-  int row, start, count;
-};
-
-// Tasks of attention, for one head: what is long is cut, so that the team is done together.
-std::vector<Piece> pieces_of(const Pages& pages) {
-  std::vector<Piece> pieces;
-  for (int64_t s = 0; s < pages.sequences; s++)
-    for (int done = 0; done < pages.count(s); done += POSITIONS)
-      pieces.push_back({s, pages.row(s) + done, pages.start(s) + done, std::min(POSITIONS, pages.count(s) - done)});
-  return pieces;
-}
-
-// x: [1, T, hidden]; cos, sin: [.., T, columns], or empty. The answer is x behind the layer; without a GATED part,
-// behind its attention.
+// x: [1, T, hidden]; cos, sin: [.., T, columns], or empty. The answer is x behind the layer; without a GATED part and a
+// ROUTER, behind its attention.
 at::Tensor decoder_layer(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, at::Tensor keys,
                          at::Tensor values, const at::Tensor& places, const at::Tensor& tables, at::TensorList tensors,
                          at::IntArrayRef sizes, at::ArrayRef<double> numbers) {
   const std::vector<at::Tensor> parts = tensors.vec();
-  TORCH_CHECK(parts.size() == LAYER_PARTS && sizes.size() == 6 && numbers.size() == 5, "not a layer");
-  const Layer layer{parts, (int)sizes[0], (int)sizes[1], (int)sizes[2], (int)sizes[3], sizes[5] != 0,
-                    (float)numbers[0], (float)numbers[1], (float)numbers[4]};
-  const int64_t hidden = x.size(2), rows = x.numel() / hidden, dim = layer.dim;
-  const int64_t attended = layer.heads * dim, row_size = attended + 2 * layer.kv_heads * dim;
+  TORCH_CHECK(parts.size() == LAYER_PARTS && sizes.size() == LAYER_SIZES && numbers.size() == LAYER_NUMBERS,
+              "not a layer");
+  const int64_t hidden = x.size(2), rows = x.numel() / hidden, dim = sizes[DIM];
   TORCH_CHECK(x.is_contiguous() && x.scalar_type() == at::kFloat && hidden % 16 == 0 && dim % 16 == 0 &&
                   keys.size(3) == SLOTS && keys.size(2) == dim && values.size(3) == dim,
               "shapes that are not for this kernel");
   const at::Tensor cosines = cos.contiguous(), sines = sin.contiguous();
-  const int turned = cosines.numel() ? cosines.size(-1) : 0;
+  const int64_t turned = cosines.numel() ? cosines.size(-1) : 0;
   TORCH_CHECK(cosines.numel() == rows * turned && sines.numel() == rows * turned && turned <= dim && turned % 2 == 0,
               "positions that are not for this kernel");
+  return Call(x, cosines, sines, keys, values, places, tables, parts, sizes, numbers).answer();
+}
 
-  const Shape shape{(int)dim, keys.stride(0), (float)numbers[2], (int)sizes[4], (float)numbers[3]};
-  const Pages pages{places.data_ptr<int>(), tables.data_ptr<int>(), places.size(0), tables.size(1)};
-  const Matrix qkv = matrix_of(parts[QKV], parts[QKV_BIAS], row_size);
-  const Matrix out = matrix_of(parts[OUT], parts[OUT_BIAS], hidden);
-  const bool has_mlp = parts[GATED].numel() > 0;
-  at::Tensor answer = at::empty_like(x);
-  const Buffer given{x.data_ptr<float>(), hidden}, found{answer.data_ptr<float>(), hidden};
-  const Buffer normed = workspace.buffer(0, rows, std::max<int64_t>(hidden, 1));
-  const Buffer mixed = workspace.buffer(1, rows, row_size);
-  const Buffer wide = workspace.buffer(2, rows, std::max<int64_t>(attended, has_mlp ? layer.inner : 0));
-  const Buffer behind = workspace.buffer(3, parts[NORM_BEHIND].numel() || parts[MLP_NORM_BEHIND].numel() ? rows : 0,
-                                         hidden);
-  const Matrix gated = has_mlp ? matrix_of(parts[GATED], parts[GATED_BIAS], 2 * layer.inner) : Matrix{};
-  const Matrix down = has_mlp ? matrix_of(parts[DOWN], parts[DOWN_BIAS], hidden) : Matrix{};
-  const Placer place{layer, pages, shape, data_of(cosines), data_of(sines), turned, mixed, keys.data_ptr<float>(),
-                     values.data_ptr<float>()};
-  const std::vector<Piece> pieces = pieces_of(pages);
-  const int64_t group = layer.heads / layer.kv_heads, tasks = (int64_t)pieces.size() * layer.kv_heads;
-  std::array<std::atomic<int64_t>, 5> next{};
+// x: [T, hidden]; chosen, weights: [T, experts of each row].
+at::Tensor experts(const at::Tensor& x, const at::Tensor& chosen, const at::Tensor& weights, const at::Tensor& gated,
+                   const at::Tensor& down, bool tanh) {
+  TORCH_CHECK(x.dim() == 2 && x.scalar_type() == at::kFloat && chosen.dim() == 2 && chosen.size(0) == x.size(0) &&
+                  chosen.sizes() == weights.sizes() && gated.numel() > 0,
+              "rows that are not for this kernel");
+  const at::Tensor given = x.contiguous(), who = chosen.to(at::kInt).contiguous();
+  const at::Tensor how = weights.to(at::kFloat).contiguous();
+  at::Tensor answer = at::empty_like(given);
+  const int64_t rows = x.size(0), hidden = x.size(1);
   const int size = at::get_num_threads();
-
-  // RMSNorm of all rows, from `from`.
-  auto norm = [&](Which which, Buffer from, const Share& share) {
-    for (int64_t i = share.begin; i < share.end; i++)
-      normalise(from.row(i), layer.part(which), layer.epsilon, hidden, normed.row(i));
-  };
-  // found = added + norm(behind), for layers that norm what a part of theirs gives.
-  auto add_normed = [&](Which which, Buffer added, const Share& share) {
-    for (int64_t i = share.begin; i < share.end; i++) {
-      normalise(behind.row(i), layer.part(which), layer.epsilon, hidden, behind.row(i));
-      for (int64_t k = 0; k < hidden; k++) found.row(i)[k] = added.row(i)[k] + layer.factor * behind.row(i)[k];
-    }
-  };
-  // found = added + matrix x from
-  auto project = [&](const Matrix& matrix, Buffer from, Buffer added, bool later, std::atomic<int64_t>& counter) {
-    if (later)
-      multiply(matrix, from.data, from.stride, rows, size, counter, Plain{matrix, behind});
-    else
-      multiply(matrix, from.data, from.stride, rows, size, counter,
-               Plain{matrix, found, added.data, added.stride, layer.factor});
-  };
-
+  if (rows == 0) return answer;
+  const ExpertWeights all = ExpertWeights::of(gated, down, hidden);
+  Mixture mixture(all, {}, tanh, rows, chosen.size(1));
+  for (int64_t i = 0; i < who.numel(); i++) {
+    const int expert = who.data_ptr<int>()[i];
+    TORCH_CHECK(expert >= 0 && expert < all.count, "an expert that is not there");
+    mixture.chosen[i] = expert;
+    mixture.weights[i] = how.data_ptr<float>()[i];
+  }
+  mixture.sort(size);
+  const Buffer opened = workspace.buffer(5, mixture.places(), mixture.inner()), to{answer.data_ptr<float>(), hidden};
+  std::atomic<int64_t> next[2] = {};
 #pragma omp parallel num_threads(size)
   {
-#ifdef _OPENMP
-    const int member = omp_get_thread_num(), team = omp_get_num_threads();
-#else
-    const int member = 0, team = 1;
-#endif
-    const Share share(rows, member, team);
-    const bool pre = layer.part(NORM) != nullptr;
-    if (pre) {
-      norm(NORM, given, share);
-#pragma omp barrier
-    }
-    const Buffer& entering = pre ? normed : given;
-    multiply(qkv, entering.data, entering.stride, rows, team, next[0], Plain{qkv, mixed});
-#pragma omp barrier
-    for (int64_t s = 0; s < pages.sequences; s++) {
-      const int64_t first = std::max<int64_t>(share.begin, pages.row(s));
-      const int64_t last = std::min<int64_t>(share.end, pages.row(s) + pages.count(s));
-      for (int64_t row = first; row < last; row++) place(s, row, pages.start(s) + row - pages.row(s));
-    }
-#pragma omp barrier
-    std::vector<float> scratch;
-    for (int64_t task = next[1]++; task < tasks; task = next[1]++) {
-      const Piece& piece = pieces[task / layer.kv_heads];
-      const int64_t head = task % layer.kv_heads, offset = head * dim * SLOTS;
-      const Rows rows_of{mixed.data + head * group * dim, mixed.stride, dim, wide.data + head * group * dim,
-                         wide.stride, dim};
-      attend_positions(rows_of, {place.keys + offset, place.values + offset}, pages.table(piece.sequence), piece.row,
-                       piece.start, piece.count, group, shape, scratch);
-    }
-#pragma omp barrier
-    const bool post = layer.part(NORM_BEHIND) != nullptr;
-    project(out, wide, given, post, next[2]);
-#pragma omp barrier
-    if (post) {
-      add_normed(NORM_BEHIND, given, share);
-#pragma omp barrier
-    }
-    if (has_mlp) {
-      const bool pre_mlp = layer.part(MLP_NORM) != nullptr, post_mlp = layer.part(MLP_NORM_BEHIND) != nullptr;
-      if (pre_mlp) {
-        norm(MLP_NORM, found, share);
-#pragma omp barrier
-      }
-      const Buffer& middle = pre_mlp ? normed : found;
-      multiply(gated, middle.data, middle.stride, rows, team, next[3], Gated{gated, wide, layer.tanh});
-#pragma omp barrier
-      project(down, wide, found, post_mlp, next[4]);
-      if (post_mlp) {
-#pragma omp barrier
-        add_normed(MLP_NORM_BEHIND, found, share);
-      }
-    }
+    mixture.open(given.data_ptr<float>(), hidden, opened, next[0]);
+    wait();
+    mixture.close(opened, to, size, next[1], [](int64_t, int64_t) {});
   }
   return answer;
 }
@@ -317,53 +272,23 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& panels, const at::Tenso
   return answer;
 }
 
-// Of each row the largest number and where it is first; not a number where one of the row is none.
-std::tuple<at::Tensor, at::Tensor> largest(const at::Tensor& x) {
-  TORCH_CHECK(x.dim() == 2 && x.is_contiguous() && x.scalar_type() == at::kFloat && x.size(1) > 0, "not rows of floats");
-  const int64_t rows = x.size(0), size = x.size(1), whole = size / 16 * 16, chunk = 1024;
-  at::Tensor values = at::empty({rows}, x.options()), indices = at::empty({rows}, x.options().dtype(at::kLong));
-  const float* data = x.data_ptr<float>();
-  float* best = values.data_ptr<float>();
-  int64_t* where = indices.data_ptr<int64_t>();
-  at::parallel_for(0, rows, 1, [&](int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; row++) {
-      const float* from = data + row * size;
-      float most = -INFINITY, odd = 0.0f; // odd: of what is no number, or infinite
-      int64_t begin = 0;                  // of the chunk that has it
-      for (int64_t i = 0; i < whole; i += chunk) {
-        vec top = splat(-INFINITY), strange = splat(0.0f);
-        for (int64_t j = i; j < std::min(whole, i + chunk); j += 16) {
-          const vec y = load(from + j);
-          top = larger(y, top);
-          strange += choose(y < INFINITY, splat(0.0f), y);
-        }
-        odd += sum_of(strange);
-        const float found = largest_of(top);
-        if (found > most) most = found, begin = i;
-      }
-      for (int64_t i = whole; i < size; i++) {
-        if (!(from[i] < INFINITY)) odd += from[i];
-        if (from[i] > most) most = from[i], begin = i;
-      }
-      best[row] = odd == 0.0f ? most : NAN;
-      while (begin + 1 < size && from[begin] != most) begin++;
-      where[row] = begin;
-    }
-  });
-  return {values, indices};
-}
-
-// [columns, depth] to [panels, depth, PANEL], in large pages where the system has them: weights are read from one end
-// to the other for each token.
-at::Tensor panels(const at::Tensor& weight) {
-  const at::Tensor from = weight.detach().contiguous();
-  const int64_t columns = from.size(0), depth = from.size(1), count = (columns + PANEL - 1) / PANEL;
-  at::Tensor answer = at::empty({count, depth, PANEL}, from.options());
-  float *to = answer.data_ptr<float>(), *end = to + answer.numel();
+// Room for panels, in large pages where the system has them: weights are read from one end to the other for each token.
+at::Tensor room_for_panels(int64_t count, int64_t depth, const at::TensorOptions& options) {
+  at::Tensor answer = at::empty({count, depth, PANEL}, options);
 #ifdef MADV_HUGEPAGE
+  float *to = answer.data_ptr<float>(), *end = to + answer.numel();
   const uintptr_t page = 4096, begin = ((uintptr_t)to + page - 1) / page * page, stop = (uintptr_t)end / page * page;
   if (stop > begin) madvise((void*)begin, stop - begin, MADV_HUGEPAGE);
 #endif
+  return answer;
+}
+
+// [columns, depth] to [panels, depth, PANEL].
+at::Tensor panels(const at::Tensor& weight) {
+  const at::Tensor from = weight.detach().contiguous();
+  const int64_t columns = from.size(0), depth = from.size(1), count = (columns + PANEL - 1) / PANEL;
+  at::Tensor answer = room_for_panels(count, depth, from.options());
+  float* to = answer.data_ptr<float>();
   const float* data = from.data_ptr<float>();
   at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
     for (int64_t panel = first; panel < last; panel++)
@@ -376,21 +301,45 @@ at::Tensor panels(const at::Tensor& weight) {
   return answer;
 }
 
+// The same of [experts, columns, depth], one expert behind the other. gated: the first half of an expert's columns are its
+// gate, the second what that lets through; a panel gets 16 of each.
+at::Tensor expert_panels(const at::Tensor& weights, bool gated) {
+  const at::Tensor from = weights.detach().contiguous();
+  const int64_t columns = from.size(1), depth = from.size(2), each = (columns + PANEL - 1) / PANEL;
+  TORCH_CHECK(from.scalar_type() == at::kFloat && columns % (gated ? PANEL : 16) == 0, "not experts for this kernel");
+  at::Tensor answer = room_for_panels(from.size(0) * each, depth, from.options());
+  float* to = answer.data_ptr<float>();
+  const float* data = from.data_ptr<float>();
+  at::parallel_for(0, from.size(0) * each, 1, [&](int64_t first, int64_t last) {
+    for (int64_t panel = first; panel < last; panel++)
+      for (int64_t i = 0; i < PANEL; i++) {
+        const int64_t at = panel % each, half = i / 16;
+        const int64_t column = gated ? half * (columns / 2) + at * 16 + i % 16 : at * PANEL + i;
+        const float* row = data + (panel / each * columns + column) * depth;
+        float* into = to + panel * depth * PANEL + i;
+        for (int64_t k = 0; k < depth; k++) into[k * PANEL] = column < columns ? row[k] : 0.0f;
+      }
+  });
+  return answer;
+}
+
 } // namespace
 
 } // namespace omnipipe
 
 TORCH_LIBRARY_FRAGMENT(omnipipe, library) {
   library.def("panels(Tensor weight) -> Tensor");
-  library.def("largest(Tensor x) -> (Tensor values, Tensor indices)");
+  library.def("expert_panels(Tensor weights, bool gated) -> Tensor");
   library.def("linear(Tensor x, Tensor panels, Tensor bias, int columns) -> Tensor");
+  library.def("experts(Tensor x, Tensor chosen, Tensor weights, Tensor gated, Tensor down, bool tanh) -> Tensor");
   library.def(
       "decoder_layer(Tensor x, Tensor cos, Tensor sin, Tensor(a!) keys, Tensor(b!) values, Tensor places, "
       "Tensor tables, Tensor[] parts, int[] sizes, float[] numbers) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(omnipipe, CPU, library) {
   library.impl("panels", &omnipipe::panels);
-  library.impl("largest", &omnipipe::largest);
+  library.impl("expert_panels", &omnipipe::expert_panels);
   library.impl("linear", &omnipipe::linear);
+  library.impl("experts", &omnipipe::experts);
   library.impl("decoder_layer", &omnipipe::decoder_layer);
 }

@@ -65,28 +65,41 @@ inline void tile(int rows, const float* x, int64_t stride, const float* weights,
   for (int i = 0; i < PANEL; i += 16 * WIDTH) sums_of<ROWS>(x, stride, weights + i, depth, ahead, out + i);
 }
 
-// What each member of a team runs. `next` starts at 0. `finish(row, panel, sums)` for each row and panel.
+// Rows of a product that a task goes through for each of its panels.
+inline int64_t chunks_of(int64_t rows, int64_t depth) {
+  const int64_t most = std::max<int64_t>(MOST_ROWS, NEAR / depth / MOST_ROWS * MOST_ROWS);
+  return (rows + most - 1) / most;
+}
+
+// Panels of a task, where there are `panels` to share: enough tasks for a team to end together.
+inline int64_t together_of(int64_t panels, int team) { return std::clamp<int64_t>(panels / (team * 6), 1, 8); }
+
+// Rows `begin` to `end` of x and panels `first` to `last`. `finish(row, panel, sums)` for each row and panel.
+template <class Finish>
+void multiply_part(const Matrix& matrix, const float* x, int64_t stride, int64_t begin, int64_t end, int64_t first,
+                   int64_t last, const Finish& finish) {
+  const int64_t depth = matrix.depth, tiles = (end - begin + MOST_ROWS - 1) / MOST_ROWS;
+  alignas(64) float sums[MOST_ROWS * PANEL];
+  for (int64_t panel = first; panel < last; panel++)
+    for (int64_t i = 0; i < tiles; i++) {
+      const int64_t row = begin + (end - begin) * i / tiles, until = begin + (end - begin) * (i + 1) / tiles;
+      // The first tile of a panel waits for memory, so the second brings the next panel near meanwhile.
+      const int64_t ahead = PANEL * (i == 1 ? depth : AHEAD);
+      tile(until - row, x + row * stride, stride, matrix.panels + panel * depth * PANEL, depth, ahead, sums);
+      for (int64_t r = row; r < until; r++) finish(r, panel, sums + (r - row) * PANEL);
+    }
+}
+
+// What each member of a team runs. `next` starts at 0.
 template <class Finish>
 void multiply(const Matrix& matrix, const float* x, int64_t stride, int64_t rows, int team, std::atomic<int64_t>& next,
               const Finish& finish) {
-  const int64_t panels = matrix.count(), depth = matrix.depth;
-  const int64_t most = std::max<int64_t>(MOST_ROWS, NEAR / depth / MOST_ROWS * MOST_ROWS);
-  const int64_t chunks = (rows + most - 1) / most;
-  const int64_t together = std::clamp<int64_t>(panels * chunks / (team * 6), 1, 8);
-  const int64_t groups = (panels + together - 1) / together;
-  alignas(64) float sums[MOST_ROWS * PANEL];
+  const int64_t panels = matrix.count(), chunks = chunks_of(rows, matrix.depth);
+  const int64_t together = together_of(panels * chunks, team), groups = (panels + together - 1) / together;
   for (int64_t task = next++; task < chunks * groups; task = next++) {
-    const int64_t chunk = task / groups, begin = rows * chunk / chunks, end = rows * (chunk + 1) / chunks;
-    const int64_t tiles = (end - begin + MOST_ROWS - 1) / MOST_ROWS;
-    const int64_t first = task % groups * together, last = std::min(panels, first + together);
-    for (int64_t panel = first; panel < last; panel++)
-      for (int64_t i = 0; i < tiles; i++) {
-        const int64_t row = begin + (end - begin) * i / tiles, until = begin + (end - begin) * (i + 1) / tiles;
-        // The first tile of a panel waits for memory, so the second brings the next panel near meanwhile.
-        const int64_t ahead = PANEL * (i == 1 ? depth : AHEAD);
-        tile(until - row, x + row * stride, stride, matrix.panels + panel * depth * PANEL, depth, ahead, sums);
-        for (int64_t r = row; r < until; r++) finish(r, panel, sums + (r - row) * PANEL);
-      }
+    const int64_t chunk = task / groups, first = task % groups * together;
+    multiply_part(matrix, x, stride, rows * chunk / chunks, rows * (chunk + 1) / chunks, first,
+                  std::min(panels, first + together), finish);
   }
 }
 

@@ -14,7 +14,7 @@ from omnipipe.engines.autoregressive.fusion import Fusion
 from omnipipe.engines.autoregressive.straight import Straight
 from omnipipe.engines.kernels.native import NativeKernels
 
-KNOWN = {"llama", "mistral", "qwen2", "qwen3"}
+KNOWN = {"llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"}
 
 
 def straight_of(model: PreTrainedModel, kernel: NativeKernels) -> Straight | None:

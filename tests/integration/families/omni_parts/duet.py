@@ -10,6 +10,7 @@ from typing import Any
 
 from omnipipe.engines.autoregressive.engine import AutoregressiveEngine
 from omnipipe.engines.engine import Begin, Consumed, Drop, Emission, Failure, Feed, Finished, Result
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.program import StageContext
 from omnipipe.errors import RequestError
 from omnipipe.spec.plan import EngineKind, EnginePlan
@@ -125,6 +126,7 @@ def duet_of(
     *,
     thinker: dict[str, Any] | None = None,
     talker: dict[str, Any] | None = None,
+    kernel: NativeKernels | None = None,
 ) -> Iterator[Duet]:
     """`programs`: the family's thinker and talker. The engines' options go over those of a small one."""
     source = folder.as_uri()
@@ -133,6 +135,7 @@ def duet_of(
             program(StageContext(name, source, {})),
             EnginePlan(kind=EngineKind.AUTOREGRESSIVE, **{"kv_bytes": 1 << 22, "max_batch": 16, **(options or {})}),
             stage=name,
+            kernel=kernel,
         )
         for name, program, options in zip(("thinker", "talker"), programs, (thinker, talker), strict=True)
     ]

@@ -3,7 +3,9 @@
 What the encoders make comes from transformers' own modules here; the stages before and behind have tests of their own.
 """
 
+import logging
 import random
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +24,14 @@ from tests.integration.families.qwen3_omni.conversations import (
 from transformers import Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
 
 from omnipipe.engines.engine import Pause, Resume
+from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.families.qwen3_omni.talker import Talker
 from omnipipe.families.qwen3_omni.thinker import Thinker
 from omnipipe.wire.value import Value
 
 TEXT, CODES = 20, 30
 PENALTIES = (1.0, 1.05)
+BUILD_S = 240.0
 LONGEST = 460
 """Positions that a sequence of these takes at most."""
 
@@ -103,6 +107,26 @@ def test_all_at_once(cases: Cases, penalty: float, step_tokens: int) -> None:
         duet.run()
         for name, heard in asked.items():
             cases.agree(name, heard, penalty)
+        duet.check_idle()
+
+
+@pytest.mark.parametrize("step_tokens", [17, 1024])
+def test_in_the_kernel(cases: Cases, step_tokens: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Experts and all, with images among the text and hidden states that the talker needs."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    kernel = NativeKernels()
+    kernel.start()
+    assert kernel.wait(BUILD_S)
+    options = {"step_tokens": step_tokens}
+    caplog.set_level(logging.INFO)
+    with duet_of(cases.folder, (Thinker, Talker), thinker=options, talker=options, kernel=kernel) as duet:
+        for stage in ("thinker", "talker"):
+            assert f"stage {stage}: 2 of 2 layers run in the kernel, 2 with experts" in caplog.text
+        asked = {name: cases.ask(duet, name) for name in cases.named}
+        duet.run()
+        for name, heard in asked.items():
+            cases.agree(name, heard)
         duet.check_idle()
 
 
