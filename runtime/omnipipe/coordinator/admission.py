@@ -32,7 +32,9 @@ class Admission(Generic[T]):
     def has_slot(self) -> bool:
         return self.in_flight < self._max_in_flight
 
-    def take_slot(self) -> None:
+    def take_slot(self, item: T) -> None:
+        """Out of the queue if it was there."""
+        self._queue.pop(item, None)
         self.in_flight += 1
 
     def free_slot(self, service_s: float) -> None:

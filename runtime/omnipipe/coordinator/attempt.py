@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sys import maxsize
 from typing import TYPE_CHECKING
 
-from omnipipe.coordinator.replicas import Replica
+from omnipipe.coordinator.route import Route
 from omnipipe.coordinator.walk import WalkOutput, WalkStage
 from omnipipe.wire.messages import Submit
 from omnipipe.wire.port import Peer
@@ -20,7 +20,7 @@ __all__ = ["Attempt", "Incoming", "Loss"]
 class Incoming:
     """One output of an attempt on its way here."""
 
-    __slots__ = ("ack_every", "acked", "heavy", "light_chars", "limit", "name", "next_seq", "peer", "stage", "window")
+    __slots__ = ("ack_at", "ack_every", "light_chars", "limit", "name", "next_seq", "peer", "stage", "window")
 
     def __init__(self, output: WalkOutput, peer: Peer) -> None:
         self.name = output.name
@@ -29,20 +29,18 @@ class Incoming:
         """The replica that owes it; from anybody else it is not believed."""
         self.window = output.window
         self.next_seq = 0
-        self.acked = 0
-        """Pieces acknowledged."""
         self.limit = self.window
         """The first `seq` that the sender has no credit for; -1 once the last piece has come."""
         self.ack_every = output.ack_every
+        self.ack_at = output.ack_every
+        """An Ack is due when so many pieces have come and the reader has them; 0: something has come since the last one
+        that may weigh on the byte window."""
         self.light_chars = output.light_chars
-        self.heavy = False
-        """Something has come since the last Ack that may weigh on the byte window."""
 
     def end(self) -> None:
         """Its last piece has come: nothing more is believed or acknowledged."""
         self.limit = -1
-        self.heavy = False
-        self.ack_every = maxsize
+        self.ack_at = maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,45 +56,40 @@ class Loss:
 
 
 class Attempt:
-    __slots__ = ("dropped", "fed", "flight", "incoming", "lost", "pending", "replicas", "rid", "senders", "walk")
+    __slots__ = (
+        "credit_due", "dropped", "fed", "flight", "incoming", "lost", "pending", "replicas", "rid", "route", "senders",
+        "walk",
+    )  # fmt: skip
 
-    def __init__(self, rid: str, flight: "LiveFlight", replicas: dict[str, Replica["Attempt"]]) -> None:
+    def __init__(self, rid: str, flight: "LiveFlight", route: Route["Attempt"]) -> None:
         self.rid = rid
         self.flight = flight
-        self.walk = walk = flight.walk
-        self.replicas = replicas
-        """Stage -> where it runs."""
-        self.senders = {stage: replica.peer for stage, replica in replicas.items() if replica.peer is not None}
-        """Stage -> the connection it was submitted on; a replica that reconnects has forgotten us."""
-        self.incoming = {output.name: Incoming(output, self.senders[output.stage]) for output in walk.outputs}
+        self.route = route
+        self.walk = route.walk
+        self.replicas = route.replicas
+        self.senders = route.senders
+        self.incoming = {output.name: Incoming(output, peer) for output, peer in route.outputs}
+        self.credit_due = False
+        """One of them is due an Ack once the reader has what came."""
         self.pending = len(self.incoming)
         """Outputs that have not ended."""
         self.fed: set[str] = set()
-        self.lost: set[str] = set()
+        self.lost: frozenset[str] = frozenset()
         """Outputs that ended before they were complete."""
-        self.dropped: set[str] = set()
+        self.dropped: frozenset[str] = frozenset()
         """Stages that it goes on without: what they still say was on its way."""
 
     def submits(self, ttl_s: float) -> list[tuple[Peer, Submit]]:
         """What each stage is told."""
-        request, replicas, senders = self.flight.request, self.replicas, self.senders
-        return [
-            (
-                senders[part.name],
-                Submit(
-                    rid=self.rid,
-                    request_id=request.request_id,
-                    ttl_s=ttl_s,
-                    sources={source: senders[source].name for source in part.sources},
-                    targets={target: replicas[target].address for target in part.targets},
-                    outputs=part.outputs,
-                    params=request.stage_params.get(part.name),
-                    value=None if part.sources else request.value,
-                    events=request.events,
-                ),
-            )
-            for part in self.walk.stages
-        ]
+        rid, request = self.rid, self.flight.request
+        request_id, events = request.request_id, request.events
+        told = []
+        for part in self.route.parts:
+            value = request.value if part.entry else None
+            params = request.stage_params.get(part.stage)
+            submit = Submit(rid, request_id, ttl_s, part.sources, part.targets, part.outputs, params, value, events)
+            told.append((part.peer, submit))
+        return told
 
     def needs(self, stage: str) -> bool:
         """Whether the death of `stage`'s replica harms this attempt: it owes an output that has not ended, or feeds a
@@ -120,12 +113,12 @@ class Attempt:
             return None
         for name in ended:
             self.incoming[name].end()
-        self.lost.update(ended)
+        self.lost = self.lost.union(ended)
         self.pending -= len(ended)
         needed = [part for part in self.walk.stages if self.needs(part.name)]
         kept = {part.name for part in needed}
         idle = [name for name in self.senders if name not in kept and name not in self.dropped]
-        self.dropped.update(idle)
+        self.dropped = self.dropped.union(idle)
         return Loss(ended, idle, [(part.name, to) for part in needed for to in part.targets if to in idle])
 
     def feed(self, stage: str) -> list[str]:

@@ -94,9 +94,13 @@ class Coordinator:
         if self._discovery.has_names:
             self._resolving = self._loop.create_task(self._discovery.run(), name=f"resolve {self._plan.pipeline}")
 
-    async def submit(self, request: OmniRequest) -> LiveFlight:
+    def open(self, request: OmniRequest) -> LiveFlight:
         flight = self._dispatcher.open(request)
         self._arm()
+        return flight
+
+    async def submit(self, request: OmniRequest) -> LiveFlight:
+        flight = self.open(request)
         if flight.phase is Phase.QUEUED:
             try:
                 await flight.started()

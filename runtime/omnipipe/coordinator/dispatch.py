@@ -46,6 +46,8 @@ class Dispatcher:
         self._walks = Walks(plan)
         self.ledger = Ledger(plan, metrics, events, send=send, clock=clock)
         self.ends = Ends(self.ledger)
+        self.next_due = self.ledger.deadlines.earliest
+        """When `sweep` has something to do."""
         self._starts = Starts(self.ledger, self.ends, name=name, replica_wait_s=replica_wait_s)
 
     # What the gateway asks
@@ -63,7 +65,7 @@ class Dispatcher:
             raise
         now, limit = self._clock(), self._request_timeout_s
         timeout_s = limit if request.timeout_s is None else min(limit, request.timeout_s)
-        flight = LiveFlight(self, request, walk, now, timeout_s)
+        flight = LiveFlight(self, request, walk, now, timeout_s, traced=request.events or ledger.events.on)
         self._starts.arrive(flight, now)
         self.settle()
         if flight.error is not None:
@@ -71,9 +73,8 @@ class Dispatcher:
         return flight
 
     def credit(self, incoming: Incoming, rid: str) -> None:
-        incoming.acked = incoming.next_seq
         incoming.limit = incoming.next_seq + incoming.window
-        incoming.heavy = False
+        incoming.ack_at = incoming.next_seq + incoming.ack_every
         self.ledger.send(incoming.peer, Ack(rid, incoming.name, incoming.next_seq - 1))
 
     def leave(self, flight: LiveFlight) -> None:
@@ -106,10 +107,6 @@ class Dispatcher:
     def working_addresses(self, stage: str) -> list[str]:
         """Those of connected replicas: a look-up that fails must not take them away."""
         return [replica.address for replica in self.ledger.table.replicas(stage) if replica.peer is not None]
-
-    def next_due(self) -> float | None:
-        """When `sweep` has something to do."""
-        return self.ledger.deadlines.earliest()
 
     def sweep(self) -> None:
         """Ends or moves on what has waited long enough."""

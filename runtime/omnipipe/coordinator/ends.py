@@ -35,14 +35,14 @@ class Ends:
     def fed(self, attempt: Attempt, stage: str) -> None:
         """`stage` has all its inputs: replicas that only had to feed it are free for others."""
         ledger = self._ledger
-        for through in attempt.feed(stage):
-            ledger.unpin(attempt, attempt.replicas[through])
+        if through := attempt.feed(stage):
+            ledger.unpin(attempt, through)
             ledger.stirred = True
 
     def complete(self, attempt: Attempt) -> None:
         """All outputs have ended."""
         self._release(attempt)
-        if len(attempt.fed) < attempt.walk.feeds:
+        if not attempt.walk.sinks <= attempt.fed:
             self._ledger.cancel(attempt, attempt.unfinished(), "the outputs are complete")
         self.finish(attempt.flight, End.ERROR if attempt.lost else End.RESULT, None)
 
@@ -72,13 +72,13 @@ class Ends:
         flight.ready.clear()
         flight.relax_at = now + RELAX_AFTER_S * 2**flight.retries
         flight.retries += 1
-        flight.avoid.update(suspects)
+        flight.avoid = flight.avoid.union(suspects)
         flight.waiting_since = now
         flight.phase = Phase.RETRYING
         ledger.retrying[flight] = None
         ledger.stirred = True
         ledger.metrics.retried(retry)
-        if ledger.records(flight):
+        if flight.traced:
             ledger.note(flight, attempt, EventName.RETRY, reason=retry.value)
 
     def stop(self, flight: LiveFlight, why: str) -> None:
@@ -95,7 +95,7 @@ class Ends:
         admission, metrics = ledger.admission, ledger.metrics
         if end is not None:
             metrics.ended(end)
-            if ledger.records(flight):
+            if flight.traced:
                 ledger.note(flight, None, EventName.REQUEST_END, outcome=end.value)
         flight.phase = Phase.OVER
         flight.error = error
@@ -120,8 +120,8 @@ class Ends:
         if flight.lost is None:
             flight.lost = errors.outputs_lost(loss.outputs, error)
         flight.ready += [Piece(name, None, True, None) for name in loss.outputs]
-        for name in loss.stages:
-            ledger.unpin(attempt, attempt.replicas[name])
+        if loss.stages:
+            ledger.unpin(attempt, loss.stages)
             ledger.stirred = True
         ledger.cancel(attempt, [name for name in loss.stages if name != freed], "an output of the request was lost")
         for source, target in loss.edges:
@@ -136,5 +136,4 @@ class Ends:
         """From here on nothing that comes for this attempt means anything."""
         del self._ledger.attempts[attempt.rid]
         attempt.flight.attempt = None
-        for replica in attempt.replicas.values():
-            self._ledger.unpin(attempt, replica)
+        self._ledger.unpin(attempt, attempt.replicas)

@@ -1,4 +1,4 @@
-"""A ServedPipeline without stages, sockets or tasks, for those who build on a coordinator: the gateway and its tests.
+"""A ServedPipeline without stages or sockets, for those who build on a coordinator: the gateway and its tests.
 
 It plays a script per request and remembers what was asked of it. It honours what `flight` promises (pieces in order,
 one end, `close` wakes a waiting reader) and nothing more: no walks, no retries, no credit.
@@ -34,7 +34,9 @@ def text_script(words: Sequence[str], *, output: str = "text", delay_s: float = 
 class FakeFlight:
     """Plays one script. `end` says how it ended: `result`, `error`, `closed`, or None while it has not."""
 
-    def __init__(self, owner: "FakeCoordinator", request: OmniRequest, script: Script) -> None:
+    def __init__(
+        self, owner: "FakeCoordinator", request: OmniRequest, script: Script, admit_delay_s: float = 0.0
+    ) -> None:
         self.request = request
         self.request_id = request.request_id
         self.taken: list[Piece] = []
@@ -45,6 +47,8 @@ class FakeFlight:
         self._owner = owner
         self._steps = list(script)
         self._stop = asyncio.Event()
+        self._admit_delay_s = admit_delay_s
+        self._player: asyncio.Task[list[Piece]] | None = None
 
     async def next(self) -> list[Piece]:
         while True:
@@ -79,6 +83,14 @@ class FakeFlight:
             pieces += some
         return pieces
 
+    def then(self, done: Callable[[], None]) -> None:
+        self._player = asyncio.get_running_loop().create_task(self._play())
+        self._player.add_done_callback(lambda _: done())
+
+    def result(self) -> list[Piece]:
+        assert self._player is not None, "after `then`"
+        return self._player.result()
+
     def close(self) -> None:
         self.close_calls += 1
         self._finish("closed")
@@ -88,6 +100,13 @@ class FakeFlight:
         if self.end is None:
             self.error = error
             self._finish("error")
+
+    async def _play(self) -> list[Piece]:
+        if self._admit_delay_s:
+            await self._either(asyncio.sleep(self._admit_delay_s))
+            if self.end is None:
+                self._owner.admitted(self)
+        return await self.whole()
 
     def _take(self, pieces: list[Piece]) -> list[Piece]:
         self.taken += pieces
@@ -147,16 +166,24 @@ class FakeCoordinator:
         self.submitted.append(request)
         if self._admit_delay_s:
             await asyncio.sleep(self._admit_delay_s)
+        flight = self._made(request)
+        self.admitted(flight)
+        return flight
+
+    def open(self, request: OmniRequest) -> FakeFlight:
+        self.submitted.append(request)
+        flight = self._made(request, self._admit_delay_s)
+        if not self._admit_delay_s:
+            self.admitted(flight)
+        return flight
+
+    def _made(self, request: OmniRequest, admit_delay_s: float = 0.0) -> FakeFlight:
         if self._draining:
             raise RequestError(ErrorKind.UNAVAILABLE, "This server is shutting down.", retry_after_s=1.0)
         if self.refuse is not None:
             raise self.refuse
         script = self._script(request) if callable(self._script) else self._script
-        flight = FakeFlight(self, request, script)
-        self.flights.append(flight)
-        self._live.add(flight)
-        self._idle.clear()
-        return flight
+        return FakeFlight(self, request, script, admit_delay_s)
 
     def health(self) -> Health:
         count = 1 if self.ready else 0
@@ -173,6 +200,11 @@ class FakeCoordinator:
                 flight.fail(RequestError(ErrorKind.UNAVAILABLE, "This server is shutting down.", retry_after_s=1.0))
             return False
         return True
+
+    def admitted(self, flight: FakeFlight) -> None:
+        self.flights.append(flight)
+        self._live.add(flight)
+        self._idle.clear()
 
     def gone(self, flight: FakeFlight) -> None:
         """Called by a flight at its end."""

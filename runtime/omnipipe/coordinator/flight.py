@@ -8,7 +8,8 @@
         flight.close()                                       # after the end: nothing; before it: cancels everywhere
 
 Many small pieces are best poured (`pour`). An answer that goes out in one go takes `whole`: then nothing has
-reached the client before the end, and a replica that dies costs time alone. All raise RequestError when the request
+reached the client before the end, and a replica that dies costs time alone; `then` and `result` are the same for who
+has no task to wait in. All raise RequestError when the request
 fails. Each accepted request ends exactly once: every output's last piece, one RequestError, or `close` by the caller.
 
 Once a piece has been handed out, a stage that is lost takes only the outputs with it that need it: each of them ends in
@@ -69,6 +70,12 @@ class Flight(Protocol):
     async def whole(self) -> list[Piece]:
         """Waits for the end; all pieces, in order. In place of `next`, not after it."""
 
+    def then(self, done: Callable[[], None]) -> None:
+        """`whole` without waiting: the loop calls `done` once, after the end, whatever that is."""
+
+    def result(self) -> list[Piece]:
+        """After `done`: what `whole` would have returned or raised."""
+
     def close(self) -> None:
         """Frees the request wherever it is. Idempotent; never blocks."""
 
@@ -103,6 +110,9 @@ class ServedPipeline(Protocol):
     async def submit(self, request: OmniRequest) -> Flight:
         """Admits the request, waiting in the bounded queue if need be. Raises RequestError: OVERLOADED (with
         retry_after_s), UNAVAILABLE, DEADLINE, UNPROCESSABLE (an output the pipeline does not have)."""
+
+    def open(self, request: OmniRequest) -> Flight:
+        """`submit` without waiting: one that has to queue says through its flight what becomes of it."""
 
     def health(self) -> Health: ...
 

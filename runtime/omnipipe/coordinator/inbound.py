@@ -83,14 +83,18 @@ class Inbound:
             incoming.end()
             attempt.pending -= 1
         elif type(value) is not str or len(value) > incoming.light_chars:
-            incoming.heavy = True
-        if seq == 0 and self._ledger.records(flight):
+            incoming.ack_at = 0
+        if seq + 1 >= incoming.ack_at:
+            attempt.credit_due = True
+        if seq == 0 and flight.traced:
             self._ledger.note(flight, attempt, EventName.FIRST_PIECE, output=message.output)
         flight.ready.append(Piece(message.output, value, message.last, meta))
-        if message.fed:
-            self._ends.fed(attempt, incoming.stage)
         if not attempt.pending:
+            if message.fed:
+                attempt.fed.add(incoming.stage)
             self._ends.complete(attempt)
+        elif message.fed:
+            self._ends.fed(attempt, incoming.stage)
         if not flight.news:
             flight.news = True
             self._with_news.append(flight)

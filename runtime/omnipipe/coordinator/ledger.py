@@ -4,13 +4,13 @@ Shared by those who decide (`starts`, `ends`, `dispatch`). It decides nothing, a
 one brings about beyond its own request (a lost connection, a freed slot) is left here for `Dispatcher.settle`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from omnipipe.coordinator.admission import Admission
 from omnipipe.coordinator.attempt import Attempt
 from omnipipe.coordinator.deadlines import Deadlines
 from omnipipe.coordinator.live import LiveFlight
-from omnipipe.coordinator.replicas import Replica, ReplicaTable
+from omnipipe.coordinator.replicas import ReplicaTable
 from omnipipe.observe.events import EventName, Events, Field
 from omnipipe.observe.metrics import CoordinatorMetrics
 from omnipipe.spec.plan import Plan
@@ -46,7 +46,7 @@ class Ledger:
         self.leavers = False
         """A replica that is leaving may have nothing of ours any more."""
         self.draining = False
-        self._events = events
+        self.events = events
         self._transmit = send
 
     def send(self, peer: Peer, message: Message) -> None:
@@ -61,22 +61,22 @@ class Ledger:
             if self.table.by_peer(peer) is not None:
                 self.send(peer, Cancel(attempt.rid, why, target))
 
-    def unpin(self, attempt: Attempt, replica: Replica[Attempt]) -> None:
-        """The replica has nothing of that attempt any more."""
-        replica.pinned.pop(attempt, None)
-        self.leavers = self.leavers or replica.leaving
+    def unpin(self, attempt: Attempt, stages: Iterable[str]) -> None:
+        """Their replicas have nothing of that attempt any more."""
+        for stage in stages:
+            replica = attempt.replicas[stage]
+            replica.pinned.pop(attempt, None)
+            if replica.leaving:
+                self.leavers = True
 
     def set_timer(self, flight: LiveFlight, when: float | None) -> None:
         if flight.timer is not None:
             self.deadlines.cancel(flight.timer)
         flight.timer = None if when is None else self.deadlines.add(when, flight)
 
-    def records(self, flight: LiveFlight) -> bool:
-        """Whether its events are wanted: to be asked before `note`, for the sake of the many that are not."""
-        return self._events.on or flight.request.events
-
     def note(self, flight: LiveFlight, attempt: Attempt | None, name: EventName, /, **fields: Field) -> None:
-        self._events.record(flight.request_id, attempt.rid if attempt else "", name, **fields)
+        """To be called for those that are `traced`."""
+        self.events.record(flight.request_id, attempt.rid if attempt else "", name, **fields)
 
     def report_replicas(self) -> None:
         for stage, counts in self.table.states():

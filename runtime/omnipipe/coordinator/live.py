@@ -7,6 +7,7 @@ request is decided in `starts` and `ends`.
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -37,16 +38,20 @@ class Owner(Protocol):
 
 class LiveFlight:
     __slots__ = (
-        "_owner", "admitted_at", "arrived_at", "attempt", "avoid", "deadline", "entire", "error", "handed", "lost",
-        "news", "phase", "ready", "relax_at", "request", "request_id", "retries", "sink", "start", "timeout_s",
-        "timer", "trouble", "waiter", "waiting_since", "walk",
+        "_owner", "admitted_at", "arrived_at", "attempt", "avoid", "deadline", "done", "entire", "error", "handed",
+        "lost", "news", "phase", "ready", "relax_at", "request", "request_id", "retries", "sink", "start", "timeout_s",
+        "timer", "traced", "trouble", "waiter", "waiting_since", "walk",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, request: OmniRequest, walk: Walk, now: float, timeout_s: float) -> None:
+    def __init__(
+        self, owner: Owner, request: OmniRequest, walk: Walk, now: float, timeout_s: float, *, traced: bool
+    ) -> None:
         self._owner = owner
         self.request = request
         self.request_id = request.request_id
         self.walk = walk
+        self.traced = traced
+        """Its events are recorded."""
         self.timeout_s = timeout_s
         self.deadline = now + timeout_s
         self.arrived_at = now
@@ -58,7 +63,7 @@ class LiveFlight:
         self.timer: Entry | None = None
         self.attempt: Attempt | None = None
         self.retries = 0
-        self.avoid: set[Replica[Attempt]] = set()
+        self.avoid: frozenset[Replica[Attempt]] = frozenset()
         """Replicas that an attempt was lost on."""
         self.relax_at = 0.0
         """From then on a replica to avoid is better than none."""
@@ -77,6 +82,8 @@ class LiveFlight:
         self.lost: RequestError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.start: asyncio.Future[None] | None = None
+        self.done: Callable[[], None] | None = None
+        """Is to be called after the end."""
 
     @property
     def has_begun(self) -> bool:
@@ -125,6 +132,17 @@ class LiveFlight:
         self._credit()
         while self.phase is not Phase.OVER:
             await self._stir()
+        return self.result()
+
+    def then(self, done: Callable[[], None]) -> None:
+        self.entire = True
+        self.done = done
+        if self.phase is Phase.OVER:
+            self.wake()
+        else:
+            self._credit()
+
+    def result(self) -> list[Piece]:
         if (error := self.error or self.lost) is not None:
             raise error
         return self.take() or []
@@ -142,9 +160,10 @@ class LiveFlight:
 
     def _credit(self) -> None:
         attempt = self.attempt
-        if attempt is not None:
+        if attempt is not None and attempt.credit_due:
+            attempt.credit_due = False
             for incoming in attempt.incoming.values():
-                if incoming.heavy or incoming.next_seq - incoming.acked >= incoming.ack_every:
+                if incoming.next_seq >= incoming.ack_at:
                     self._owner.credit(incoming, attempt.rid)
 
     async def _stir(self) -> None:
@@ -183,3 +202,6 @@ class LiveFlight:
         for future in (self.waiter, self.start):
             if future is not None and not future.done():
                 future.set_result(None)
+        if self.done is not None and self.phase is Phase.OVER:
+            asyncio.get_running_loop().call_soon(self.done)
+            self.done = None

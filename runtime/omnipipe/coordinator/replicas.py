@@ -56,10 +56,6 @@ class Replica(Generic[T]):
         full = self.queued + self.running >= self.max_running
         return ReplicaState.ROUTABLE if self.accepting or full else ReplicaState.NOT_ACCEPTING
 
-    @property
-    def load(self) -> int:
-        return len(self.pinned) + self.others
-
 
 class _Stage(Generic[T]):
     def __init__(self, name: str, max_running: int, down_since: float) -> None:
@@ -166,10 +162,10 @@ class ReplicaTable(Generic[T]):
 
     def choose(
         self, walk: Walk, avoid: Collection[Replica[T]] = (), *, strictly: bool = False
-    ) -> dict[str, Replica[T]] | None:
-        """The least loaded replica of each stage that has room; None when a stage has none. One of `avoid` only where
-        a stage has no other, and not even then if `strictly`."""
-        chosen: dict[str, Replica[T]] = {}
+    ) -> list[Replica[T]] | None:
+        """The least loaded replica of each stage that has room, in the walk's order; None when a stage has none. One of
+        `avoid` only where a stage has no other, and not even then if `strictly`."""
+        chosen: list[Replica[T]] = []
         for part in walk.stages:
             entry = self._stages[part.name]
             candidates = entry.routable
@@ -179,7 +175,7 @@ class ReplicaTable(Generic[T]):
             replica = _least_loaded(entry, candidates)
             if replica is None:
                 return None
-            chosen[part.name] = replica
+            chosen.append(replica)
         return chosen
 
     def unroutable(self, walk: Walk) -> tuple[float, str] | None:
@@ -219,7 +215,7 @@ def _least_loaded(entry: _Stage[T], candidates: list[Replica[T]]) -> Replica[T] 
         candidates = candidates[turn:] + candidates[:turn]
     best, least = None, entry.max_running
     for replica in candidates:
-        load = replica.load
+        load = len(replica.pinned) + replica.others
         if load < least:
             best, least = replica, load
     return best

@@ -9,6 +9,7 @@ from omnipipe.coordinator.attempt import Attempt
 from omnipipe.coordinator.ends import Ends
 from omnipipe.coordinator.ledger import Ledger
 from omnipipe.coordinator.live import LiveFlight, Phase
+from omnipipe.coordinator.route import Routes
 from omnipipe.coordinator.walk import Walk
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.observe.events import EventName
@@ -31,6 +32,7 @@ class Starts:
         self._rid_prefix = f"{name}."
         self._replica_wait_s = replica_wait_s
         self._attempt_count = 0
+        self._routes: Routes[Attempt] = Routes()
 
     def arrive(self, flight: LiveFlight, now: float) -> None:
         """Starts a new one, or lets it wait, or turns it away."""
@@ -87,15 +89,16 @@ class Starts:
         else:
             self._admit(flight, now)
         self._attempt_count += 1
-        attempt = Attempt(f"{self._rid_prefix}{self._attempt_count:x}", flight, chosen)
+        route = self._routes.find(flight.walk, chosen)
+        attempt = Attempt(f"{self._rid_prefix}{self._attempt_count:x}", flight, route)
         ledger.attempts[attempt.rid] = attempt
         flight.attempt = attempt
         flight.phase = Phase.RUNNING
         ledger.set_timer(flight, flight.deadline)
-        for replica in chosen.values():
+        for replica in chosen:
             replica.pinned[attempt] = None
-        if ledger.records(flight):
-            ledger.note(flight, attempt, EventName.SUBMITTED, attempt=flight.retries, walk=",".join(chosen))
+        if flight.traced:
+            ledger.note(flight, attempt, EventName.SUBMITTED, attempt=flight.retries, walk=",".join(route.senders))
         self._submit(attempt, flight.deadline - now)
         if flight.start is not None:
             flight.wake()
@@ -116,14 +119,13 @@ class Starts:
     def _admit(self, flight: LiveFlight, now: float) -> None:
         ledger = self._ledger
         admission, metrics = ledger.admission, ledger.metrics
-        admission.leave(flight)
-        admission.take_slot()
+        admission.take_slot(flight)
         flight.admitted_at = now
         waited = now - flight.arrived_at
         metrics.in_flight.value = admission.in_flight
         metrics.queued.value = admission.queued
         metrics.queue_seconds.observe(waited)
-        if ledger.records(flight):
+        if flight.traced:
             ledger.note(flight, None, EventName.REQUEST_ADMITTED, queue_s=waited)
 
     def _wait(self, flight: LiveFlight, now: float) -> None:

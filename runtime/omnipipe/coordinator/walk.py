@@ -57,8 +57,8 @@ class Walk:
     """Each after its sources."""
     outputs: tuple[WalkOutput, ...]
     by_name: dict[str, WalkStage]
-    feeds: int
-    """Stages with sources: so many are fed."""
+    sinks: frozenset[str]
+    """Stages that take something and feed nobody: when these have all their inputs, every stage has done its part."""
 
 
 class Walks:
@@ -93,7 +93,7 @@ def choose_walk(plan: Plan, outputs: frozenset[str], inputs: frozenset[str]) -> 
         stages,
         tuple(map(_credited, wanted)),
         {part.name: part for part in stages},
-        sum(bool(part.sources) for part in stages),
+        frozenset(part.name for part in stages if part.sources and not part.targets),
     )
 
 

@@ -45,6 +45,7 @@ _log = logging.getLogger(__name__)
 
 class _State(Enum):
     READY = auto()
+    RUNNING = auto()
     DELAYED = auto()
     WAITING = auto()
 
@@ -94,7 +95,8 @@ class BatchEngine:
         self._prompt = 0
         """Ready entries that do not wait for a fuller batch."""
         self._delays = Timers()
-        self._deadlines = Timers()
+        self._soonest = math.inf
+        """No deadline is before it. It may be that of a request that has gone: then one look is for nothing."""
         self._failed: list[Result] = []
         """Failures found outside of a step, for the next one to report."""
         self._unstarted = 0
@@ -117,9 +119,12 @@ class BatchEngine:
                 assert_never(work)
 
     def next_step(self, now: float) -> float | None:
-        if self._failed:
+        if self._prompt or self._failed:
             return 0.0
-        due = min(self._batch_due(), _or_never(self._delays.next_due()), _or_never(self._deadlines.next_due()))
+        if not self._entries:
+            return None
+        delayed = self._delays.next_due()
+        due = min(self._batch_due(), self._soonest, math.inf if delayed is None else delayed)
         return None if due == math.inf else max(0.0, due - now)
 
     def step(self, now: float) -> list[Result]:
@@ -128,9 +133,8 @@ class BatchEngine:
             entry = self._entries[rid]
             entry.state = _State.READY
             self._enqueue(entry, 0.0)
-        for rid in self._deadlines.pop_due(now):
-            self._forget(rid)
-            results.append(Failure(rid, RequestError(ErrorKind.DEADLINE, "the request's deadline has passed")))
+        if now >= self._soonest:
+            self._expire(now, results)
         self._last_batch = 0
         if self._batch_due() <= now:
             batch = self._take_batch()
@@ -158,7 +162,7 @@ class BatchEngine:
             job.chunks = {name: [] for name in work.streams}
         entry = self._entries[rid] = _Entry(job)
         self._unstarted += 1
-        self._deadlines.set(rid, work.deadline)
+        self._soonest = min(self._soonest, work.deadline)
         self._enqueue(entry, self._clock() + self._wait_s if self._wait_s else 0.0)
 
     def _feed(self, work: Feed) -> None:
@@ -197,9 +201,14 @@ class BatchEngine:
             self._dequeue(entry)
         elif entry.state is _State.DELAYED:
             self._delays.discard(rid)
-        self._deadlines.discard(rid)
         if not entry.started:
             self._unstarted -= 1
+
+    def _expire(self, now: float, results: list[Result]) -> None:
+        for rid in [rid for rid, entry in self._entries.items() if entry.job.deadline <= now]:
+            self._forget(rid)
+            results.append(Failure(rid, RequestError(ErrorKind.DEADLINE, "the request's deadline has passed")))
+        self._soonest = min((entry.job.deadline for entry in self._entries.values()), default=math.inf)
 
     # The ready queue
 
@@ -256,6 +265,7 @@ class BatchEngine:
                 break
             cost += entry.cost
             self._left_queue(entry)
+            entry.state = _State.RUNNING
             batch.append(entry)
             if not entry.started:
                 entry.started = True
@@ -333,7 +343,3 @@ class BatchEngine:
         else:
             _log.error("stage %s: the program gave %r as an outcome", self._stage, error, extra={"rid": rid})
         return Failure(rid, RequestError(ErrorKind.INTERNAL, f"stage '{self._stage}' failed"))
-
-
-def _or_never(due: float | None) -> float:
-    return math.inf if due is None else due

@@ -3,10 +3,13 @@
 A stage's I/O loop turns messages into `Work`, an Engine turns work into `Emission`s, a program (the model family's
 code) does the computing. An engine knows nothing of sockets, addresses or other stages; it is driven from one thread:
 the I/O loop's own (placement `inline`) or a thread beside it (`stage.runner`).
+
+Work and results are structs, which are made in C: each request makes several of them in each stage.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from omnipipe.errors import RequestError
 from omnipipe.wire.value import Value
@@ -28,8 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
-class Begin:
+class Begin(msgspec.Struct):
     """All payload inputs of a request have arrived; its stream inputs follow as `Feed`."""
 
     rid: str
@@ -45,38 +47,33 @@ class Begin:
     """`time.monotonic()` value after which the work is worthless."""
 
 
-@dataclass(slots=True)
-class Feed:
+class Feed(msgspec.Struct):
     rid: str
     input: str
     value: Value
     last: bool
 
 
-@dataclass(slots=True)
-class Drop:
+class Drop(msgspec.Struct):
     """Cancelled, past its deadline, or its consumer died: forget it; nothing is answered."""
 
     rid: str
 
 
-@dataclass(slots=True)
-class Pause:
+class Pause(msgspec.Struct):
     """A consumer has no room: emit no more for this request until `Resume`."""
 
     rid: str
 
 
-@dataclass(slots=True)
-class Resume:
+class Resume(msgspec.Struct):
     rid: str
 
 
 Work = Begin | Feed | Drop | Pause | Resume
 
 
-@dataclass(slots=True)
-class Emission:
+class Emission(msgspec.Struct):
     """A value on a port. Payload edges take the one value; stream edges and outputs take chunks until `last`."""
 
     rid: str
@@ -87,23 +84,20 @@ class Emission:
     """With `last` on an output: finish_reason, usage, ..."""
 
 
-@dataclass(slots=True)
-class Failure:
+class Failure(msgspec.Struct):
     """This request failed in the engine; the others go on."""
 
     rid: str
     error: RequestError
 
 
-@dataclass(slots=True)
-class Finished:
+class Finished(msgspec.Struct):
     """The engine is done with the request and holds nothing of it any more."""
 
     rid: str
 
 
-@dataclass(slots=True)
-class Consumed:
+class Consumed(msgspec.Struct):
     """The program has taken `count` more chunks of a stream input: the producer gets its credit back."""
 
     rid: str
@@ -114,8 +108,7 @@ class Consumed:
 Result = Emission | Consumed | Failure | Finished
 
 
-@dataclass(slots=True)
-class EngineLoad:
+class EngineLoad(msgspec.Struct):
     queued: int
     """Requests that wait for their first step."""
     running: int

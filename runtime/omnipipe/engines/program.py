@@ -5,8 +5,10 @@ requests the engine put together, and says for each what came out and whether it
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, ParamSpec, Protocol, TypeVar
+
+import msgspec
 
 from omnipipe.wire.value import Value
 
@@ -27,8 +29,7 @@ class StageContext:
     """The stage's options from the manifest (`spec.stages[].params`)."""
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct):
     """One request in one stage, from `Begin` to `done`. The program may keep anything in `state`."""
 
     rid: str
@@ -38,24 +39,22 @@ class Job:
     ports: frozenset[str]
     streams: frozenset[str]
     deadline: float
-    chunks: dict[str, list[Value]] = field(default_factory=dict)
+    chunks: dict[str, list[Value]] = msgspec.field(default_factory=dict)
     """Stream input -> chunks that came since the last run. Whatever is in here during `run` counts as consumed when
     it returns."""
-    ended: set[str] = field(default_factory=set)
+    ended: set[str] = msgspec.field(default_factory=set)
     """Stream inputs whose last chunk has come."""
     state: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(msgspec.Struct, frozen=True):
     port: str
     value: Value
     last: bool = False
     meta: dict[str, Value] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What one run did for one job."""
 
     emits: Sequence[Emit] = ()

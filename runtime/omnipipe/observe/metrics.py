@@ -125,8 +125,8 @@ class EdgeMetrics:
         self._ack = ack
 
     def sent(self, nbytes: int, chunks: int = 1) -> None:
-        self._chunks.inc(chunks)
-        self._bytes.inc(nbytes)
+        self._chunks.value += chunks
+        self._bytes.value += nbytes
 
     def acked(self, seconds: float) -> None:
         """From handing a chunk to the wire until its consumer had taken it, on the producer's clock alone."""
@@ -169,7 +169,7 @@ class StageMetrics:
         self.batch_size.observe(batch)
 
     def ended(self, end: StageEnd, count: int = 1) -> None:
-        self._ends[end].inc(count)
+        self._ends[end].value += count
 
     def edge(self, name: str) -> EdgeMetrics:
         """The series of one outgoing edge, `source>target`, or output, `stage>text`: bind it once, at start."""
@@ -234,7 +234,7 @@ class CoordinatorMetrics:
         self._retries[reason].inc()
 
     def ended(self, end: End) -> None:
-        self._ends[end].inc()
+        self._ends[end].value += 1
 
     def replicas(self, stage: str, counts: Mapping[ReplicaState, int]) -> None:
         """All states at once; those left out are zero."""

@@ -98,6 +98,8 @@ class Tombstones:
         self._max_kept = max_kept
         self._max_age_s = max_age_s
         self._graves: dict[str, tuple[float, Grave]] = {}
+        self.holds = self._graves.__contains__
+        """By rid: it has ended and is remembered."""
 
     def __len__(self) -> int:
         return len(self._graves)

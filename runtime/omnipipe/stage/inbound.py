@@ -10,7 +10,7 @@ from omnipipe.engines.engine import Begin, Consumed, Feed, Work
 from omnipipe.errors import ErrorKind
 from omnipipe.observe.events import EventName, Events
 from omnipipe.observe.metrics import StageMetrics
-from omnipipe.stage.early import Early, Grave, Orphans, Tombstones
+from omnipipe.stage.early import Grave, Orphans, Tombstones
 from omnipipe.stage.errors import Fault, Nonsense, internal
 from omnipipe.stage.outbound import Outbound
 from omnipipe.stage.request import Inflow, Request
@@ -32,15 +32,27 @@ class Inbound:
         self._events = events
         self._orphans = Orphans()
         self._graves = Tombstones()
+        self.early = self._orphans.take
+        """By rid: what came before the Submit; the caller handles it as if it came now."""
+        self.is_buried = self._graves.holds
+        """By rid: it has ended here."""
         self._fed: list[Request] = []
         """Those for which the gateway is perhaps to be told so at the end of the turn."""
 
     # Inputs
 
-    def submitted(self, request: Request) -> None:
-        """A request without payloads to wait for begins at once."""
-        if not request.missing:
-            self._begin(request)
+    def begin(self, request: Request) -> None:
+        """All payloads that it waits for are here."""
+        request.begun = True
+        walk = request.walk
+        self._work.append(
+            Begin(request.rid, request.inputs, walk.stream_names, walk.ports, request.params, request.deadline)
+        )
+        for inflow in request.inflows.values():
+            self._work.extend(inflow.held)
+            inflow.held.clear()
+        if request.traced:
+            self._events.record(request.request_id, request.rid, EventName.STAGE_INPUTS_READY)
 
     def payload(self, request: Request, peer: Peer, payload: Payload) -> None:
         name = payload.input
@@ -50,9 +62,11 @@ class Inbound:
         request.inputs[name] = payload.value
         if request.traced:
             self._record(request, payload, 0, True)
-        self._complete(request)
+        request.awaiting -= 1
+        if not request.awaiting:
+            self._note_fed(request)
         if not request.missing:
-            self._begin(request)
+            self.begin(request)
 
     def chunk(self, request: Request, peer: Peer, chunk: Chunk) -> None:
         inflow = request.inflows.get(chunk.input)
@@ -117,17 +131,9 @@ class Inbound:
             case Grave.ENDED:
                 pass
 
-    def early(self, rid: str) -> list[Early]:
-        """What came before the Submit; the caller handles it as if it came now."""
-        return self._orphans.take(rid) if self._orphans else []
-
-    def is_buried(self, rid: str) -> bool:
-        return self._graves.find(rid) is not None
-
     def bury(self, rid: str, now: float, grave: Grave = Grave.ENDED) -> None:
         """What still comes for this request is not early but late."""
-        if self._orphans:
-            self._orphans.take(rid)
+        self._orphans.take(rid)
         self._graves.bury(rid, grave, now)
 
     def sweep(self, now: float) -> None:
@@ -156,27 +162,12 @@ class Inbound:
             self._record(request, chunk, chunk.seq, chunk.last)
         if chunk.last:
             inflow.ended = True
-            self._complete(request)
-
-    def _begin(self, request: Request) -> None:
-        request.begun = True
-        walk = request.walk
-        self._work.append(
-            Begin(request.rid, request.inputs, walk.stream_names, walk.ports, request.params, request.deadline)
-        )
-        for inflow in request.inflows.values():
-            self._work.extend(inflow.held)
-            inflow.held.clear()
-        if request.traced:
-            self._events.record(request.request_id, request.rid, EventName.STAGE_INPUTS_READY)
-
-    def _complete(self, request: Request) -> None:
-        """One more input is here to its end."""
-        request.awaiting -= 1
-        if not request.awaiting:
-            self._note_fed(request)
+            request.awaiting -= 1
+            if not request.awaiting:
+                self._note_fed(request)
 
     def _note_fed(self, request: Request) -> None:
+        """All inputs are here to their end, or not needed."""
         request.fed = request.fed_due = True
         self._fed.append(request)
 

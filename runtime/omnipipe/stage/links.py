@@ -4,6 +4,7 @@ A request may be for a replica that is still being connected: it waits here, by 
 request), and is told when the connection is up or when waiting is over. No I/O beyond telling the wire whom to dial.
 """
 
+import math
 from typing import Protocol
 
 from omnipipe.errors import ErrorKind
@@ -77,8 +78,8 @@ class Links:
         self._end_wait(link)
         return link
 
-    def next_due(self) -> float | None:
-        return next(iter(self._waiting.values()), None)
+    def next_due(self) -> float:
+        return next(iter(self._waiting.values()), math.inf)
 
     def pop_due(self, now: float) -> list[tuple[str, Link]]:
         """Requests that have waited too long for a connection."""

@@ -4,10 +4,10 @@
 say, `results` in what the engine gives - says so here, and goes on with the others.
 """
 
+import math
 from collections.abc import Callable
 
 from omnipipe.engines.engine import Drop, Resume, Work
-from omnipipe.engines.timers import Timers
 from omnipipe.errors import ErrorKind
 from omnipipe.observe.events import EventName, Events
 from omnipipe.observe.metrics import StageEnd, StageMetrics
@@ -33,29 +33,29 @@ class Live:
         self._metrics = metrics
         self._events = events
         self._requests: dict[str, Request] = {}
-        self._timers = Timers()
+        self.soonest = math.inf
+        """No deadline is before it. It may be that of a request that has gone: then one look is for nothing."""
         self.find = self._requests.get
         """By rid; None when it is not here (any more)."""
-
-    def __len__(self) -> int:
-        return len(self._requests)
+        self.count = self._requests.__len__
+        """Requests that have not ended here."""
 
     def add(self, request: Request) -> None:
         self._requests[request.rid] = request
-        self._timers.set(request.rid, request.deadline)
+        self.soonest = min(self.soonest, request.deadline)
 
     def where(self, holds: Callable[[Request], bool]) -> list[Request]:
         """A list of its own: they may end while it is gone through."""
         return [request for request in self._requests.values() if holds(request)]
 
-    def next_deadline(self) -> float | None:
-        return self._timers.next_due()
-
     def expire(self, now: float) -> None:
         """Ends those that are past their deadline."""
-        for rid in self._timers.pop_due(now):
+        if now < self.soonest:
+            return
+        for request in self.where(lambda request: request.deadline <= now):
             fault = Fault(ErrorKind.DEADLINE, "the request's deadline has passed")
-            self.fail(self._requests[rid], fault, now, StageEnd.EXPIRED)
+            self.fail(request, fault, now, StageEnd.EXPIRED)
+        self.soonest = min((request.deadline for request in self._requests.values()), default=math.inf)
 
     def room_made(self, request: Request, now: float) -> None:
         """After credit or a connection came: what waited may have gone, and the engine may go on."""
@@ -86,7 +86,6 @@ class Live:
         """The one place where a request leaves."""
         rid = request.rid
         del self._requests[rid]
-        self._timers.discard(rid)
         if request.begun and not request.finished:
             self._work.append(Drop(rid))
         if request.spoken_for or end is not StageEnd.DONE:

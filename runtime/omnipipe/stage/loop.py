@@ -71,8 +71,11 @@ class StageLoop:
         self._next_sweep = 0.0
         self._next_report = 0.0
         self._accepting = False
+        self._reported = 0
+        """Requests here, as the last report said."""
         self._changed = True
-        """Something happened since the last report."""
+        """Since that report. What changes nothing in it, such as the heartbeats of others, does not make the loop turn
+        again for a new one."""
         self.last_turn = clock()
         """For `/livez`: when the loop turned last."""
 
@@ -102,28 +105,30 @@ class StageLoop:
         router, runner = self._router, self._runner
         if not router.loaded and runner.loaded:
             self._loaded()
-        events = self._wire.poll(self._wait_s())
+        due = router.next_due()
+        events = self._wire.poll(self._wait_s(due))
         now = self.last_turn = self._clock()
-        for event in events:
-            router.handle(event, now)
-        router.expire(now)
-        if router.work:
-            runner.offer(router.work)
-            router.work.clear()
+        router.handle(events, now)
+        if now >= due:
+            router.expire(now)
+        offered = self._offer()
         stepped = self._collect(now)
         router.tell_fed()
-        if events or stepped:
+        if stepped or offered or router.live != self._reported:
             self._changed = True
-        if self._changed and (now >= self._next_report or router.accepting is not self._accepting):
+        if (self._changed or runner.step_started) and (
+            now >= self._next_report or router.accepting is not self._accepting
+        ):
             self._report(now)
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_S
             router.sweep(now)
             self._report(now)
             self._events.flush()
-        return self._should_leave(now)
+        return self._wanted is not Stop.NO and self._should_leave(now)
 
-    def _wait_s(self) -> float:
+    def _wait_s(self, due: float) -> float:
+        """`due`: when the router has something to do."""
         if self._wanted is not self._stopping:
             return 0.0
         now = self._clock()
@@ -133,24 +138,28 @@ class StageLoop:
         wait_s = 2 * _REPORT_S if self._changed or self._stopping is not Stop.NO else _MAX_WAIT_S
         if due_in is not None and due_in < wait_s:
             wait_s = due_in
-        due = self._router.next_due()
-        return wait_s if due is None else max(0.0, min(wait_s, due - now))
+        return max(0.0, min(wait_s, due - now))
+
+    def _offer(self) -> bool:
+        work = self._router.work
+        if not work:
+            return False
+        self._runner.offer(work)
+        work.clear()
+        return True
 
     def _collect(self, now: float) -> bool:
         step = self._runner.collect(now)
         if step is None:
             return False
-        router = self._router
-        router.take_results(step.results, now)
+        self._router.take_results(step.results, now)
         if step.batch:
             self._metrics.step(seconds=step.seconds, batch=step.batch)
-        if router.work:
-            self._runner.offer(router.work)
-            router.work.clear()
+        self._offer()
         return True
 
     def _loaded(self) -> None:
-        self._router.loaded = True
+        self._router.loaded = self._changed = True
         _log.info("stage %s is ready", self._router.stage)
         if self._on_ready is not None:
             self._on_ready()
@@ -160,7 +169,7 @@ class StageLoop:
         self._next_report = now + _REPORT_S
         self._accepting = self._router.accepting
         load = self._runner.load()
-        live = self._router.live
+        live = self._reported = self._router.live
         running = min(load.running, live)
         self._metrics.running.set(running)
         self._metrics.queued.set(live - running)

@@ -14,7 +14,7 @@ from omnipipe.observe.metrics import EdgeMetrics
 from omnipipe.stage.errors import Fault, Nonsense, internal
 from omnipipe.stage.links import Links
 from omnipipe.stage.request import Outflow, Piece, Request
-from omnipipe.stage.walks import Leg, LegKind
+from omnipipe.stage.walks import LegKind
 from omnipipe.wire.errors import PeerLost, TooBig
 from omnipipe.wire.messages import Chunk, Message, Output, Payload
 from omnipipe.wire.port import Peer
@@ -66,12 +66,12 @@ class Outbound:
                 flow.closed = True
                 request.open -= 1
             if flow.backlog or not flow.has_room():
-                flow.backlog.append((value, ends, meta, size))
+                flow.keep((value, ends, meta, size))
                 if flow.link is not None and flow.link.peer is None:
                     self._links.wait(request.rid, flow.link, now)
             else:
                 self._send(request, flow, (value, ends, meta, size), now)
-            full = full or flow.is_full()
+            full = full or (not ends and flow.is_full())
         return full
 
     def acked(self, request: Request, peer: Peer, name: str, seq: int, now: float) -> None:
@@ -110,38 +110,36 @@ class Outbound:
     def _send(self, request: Request, flow: Outflow, piece: Piece, now: float) -> None:
         value, last, meta, size = piece
         leg, link = flow.leg, flow.link
-        if link is None:
-            fed, request.fed_due = request.fed_due, False
-            self._put(request, leg, request.gateway, Output(request.rid, leg.name, flow.sent, value, last, meta, fed))
-        elif link.peer is None:
-            raise AssertionError("has_room() said that the link is up")
-        elif leg.kind is LegKind.PAYLOAD:
-            self._put(request, leg, link.peer, Payload(request.rid, self._stage, leg.name, value))
+        peer = request.gateway if link is None else link.peer
+        assert peer is not None, "has_room() said that the link is up"
+        message: Message
+        if leg.kind is LegKind.PAYLOAD:
+            message = Payload(request.rid, self._stage, leg.name, value)
+        elif leg.kind is LegKind.STREAM:
+            message = Chunk(request.rid, self._stage, leg.name, flow.sent, value, last)
         else:
-            self._put(request, leg, link.peer, Chunk(request.rid, self._stage, leg.name, flow.sent, value, last))
-        if last:
-            request.unsent -= 1
-        else:
-            flow.flight.append((size, now))
-            flow.flight_bytes += size
-        if request.traced and (last or not flow.sent):
-            self._record_sent(request, flow, last, size)
-        flow.sent += 1
-        self._edges[leg.label].sent(size)
-
-    def _put(self, request: Request, leg: Leg, peer: Peer, message: Message) -> None:
+            message = Output(request.rid, leg.name, flow.sent, value, last, meta, request.fed_due)
+            request.fed_due = False
         try:
             self._wire.send(peer, message)
         except PeerLost as error:
-            if leg.target and request.owes_others(leg.target):
-                return  # as if lost on its way: the peer's `PeerDown` follows and cuts it off, and only it
-            whom = f"stage '{peer.stage}'" if peer.stage else "the gateway"
-            raise Fault(ErrorKind.UNAVAILABLE, f"{whom} was lost", retryable=True) from error
+            if not (leg.target and request.owes_others(leg.target)):
+                whom = f"stage '{peer.stage}'" if peer.stage else "the gateway"
+                raise Fault(ErrorKind.UNAVAILABLE, f"{whom} was lost", retryable=True) from error
+            # else as if lost on its way: the peer's `PeerDown` follows and cuts it off, and only it
         except TooBig as error:
             _log.error("stage %s: %s", self._stage, error)
             raise Fault(
                 ErrorKind.INTERNAL, f"stage '{self._stage}' produced a value that is too large to pass on"
             ) from error
+        if last:
+            request.unsent -= 1
+        else:
+            flow.on_its_way(size, now)
+        if request.traced and (last or not flow.sent):
+            self._record_sent(request, flow, last, size)
+        flow.sent += 1
+        self._edges[leg.label].sent(size)
 
     def _record_sent(self, request: Request, flow: Outflow, last: bool, size: int) -> None:
         self._events.record(

@@ -47,6 +47,11 @@ class Inflow:
         """Chunks that came before the engine got its Begin."""
 
 
+_NONE_SENT: deque[tuple[int, float]] = deque(maxlen=0)
+_NONE_KEPT: deque[Piece] = deque(maxlen=0)
+"""Shared by all outflows until they have something of their own: one payload needs neither."""
+
+
 class Outflow:
     """An edge or output of this request."""
 
@@ -59,15 +64,28 @@ class Outflow:
         self.sent = 0
         """The next chunk's `seq`."""
         self.acked = 0
-        self.flight: deque[tuple[int, float]] = deque()
+        self.flight = _NONE_SENT
         """Bytes and time of sending of each chunk that is not acknowledged."""
         self.flight_bytes = 0
-        self.backlog: deque[Piece] = deque()
+        self.backlog = _NONE_KEPT
         """Emitted, waiting for room or for a connection."""
         self.closed = False
         """The program has emitted the last piece."""
         self.cut = False
         """Its consumer is gone and the request goes on without: what the program still emits here is thrown away."""
+
+    def on_its_way(self, size: int, now: float) -> None:
+        """A chunk that is not the last was sent."""
+        if self.flight is _NONE_SENT:
+            self.flight = deque()
+        self.flight.append((size, now))
+        self.flight_bytes += size
+
+    def keep(self, piece: Piece) -> None:
+        """To be sent when there is room."""
+        if self.backlog is _NONE_KEPT:
+            self.backlog = deque()
+        self.backlog.append(piece)
 
     def has_room(self) -> bool:
         leg = self.leg

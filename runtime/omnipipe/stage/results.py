@@ -34,25 +34,22 @@ class Results:
             if request is None:
                 continue  # ended while the engine was busy with it
             try:
-                self._take(request, result, now)
+                if isinstance(result, Emission):
+                    full = self._outbound.emit(request, result.port, result.value, result.last, result.meta, now)
+                    if full and not request.paused:
+                        request.paused = True
+                        self._work.append(Pause(request.rid))
+                elif isinstance(result, Finished):
+                    self._finished(request, now)
+                elif isinstance(result, Consumed):
+                    self._inbound.consumed(request, result)
+                else:
+                    self._failed_in_engine(request, result, now)
             except Fault as fault:
                 self._live.fail(request, fault, now)
             except Exception:  # the boundary of one request: a bug here must not end the others
                 _log.exception("stage %s: a result could not be handled", self._stage, extra={"rid": result.rid})
                 self._live.fail(request, internal(self._stage), now)
-
-    def _take(self, request: Request, result: Result, now: float) -> None:
-        if isinstance(result, Emission):
-            full = self._outbound.emit(request, result.port, result.value, result.last, result.meta, now)
-            if full and not request.paused:
-                request.paused = True
-                self._work.append(Pause(request.rid))
-        elif isinstance(result, Finished):
-            self._finished(request, now)
-        elif isinstance(result, Consumed):
-            self._inbound.consumed(request, result)
-        else:
-            self._failed_in_engine(request, result, now)
 
     def _finished(self, request: Request, now: float) -> None:
         request.finished = True

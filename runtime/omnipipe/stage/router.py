@@ -13,7 +13,7 @@ program computes. `docs/architecture.md` has the same story across processes.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from omnipipe.engines.engine import Work
@@ -82,12 +82,12 @@ class Router:
 
     @property
     def accepting(self) -> bool:
-        return self.loaded and not self.draining and len(self._live) < self._max_running
+        return self.loaded and not self.draining and self._live.count() < self._max_running
 
     @property
     def live(self) -> int:
         """Requests that have not ended here."""
-        return len(self._live)
+        return self._live.count()
 
     def predial(self, now: float) -> None:
         """Connects to the downstream replicas that the Plan names, so that no first request waits for it."""
@@ -96,21 +96,19 @@ class Router:
                 if not address.startswith("dns+"):
                     self._links.to(address, stage.name, now)
 
-    def handle(self, event: Event, now: float) -> None:
+    def handle(self, events: Sequence[Event], now: float) -> None:
         """Never raises for what a peer says or does."""
-        if type(event) is Received:  # the hot path
-            self._receive(event.peer, event.message, now)
-        elif type(event) is PeerUp:
-            self._peer_up(event.peer, now)
-        elif type(event) is PeerDown:
-            self._peer_down(event.peer, now, refused=event.refused)
+        for event in events:
+            if type(event) is Received:  # the hot path
+                self._receive(event.peer, event.message, now)
+            elif type(event) is PeerUp:
+                self._peer_up(event.peer, now)
+            elif type(event) is PeerDown:
+                self._peer_down(event.peer, now, refused=event.refused)
 
-    def next_due(self) -> float | None:
-        """When `expire` has something to do next."""
-        deadline, connect = self._live.next_deadline(), self._links.next_due()
-        if deadline is None or connect is None:
-            return connect if deadline is None else deadline
-        return min(deadline, connect)
+    def next_due(self) -> float:
+        """When `expire` has something to do next; `inf`: when something new came."""
+        return min(self._live.soonest, self._links.next_due())
 
     def expire(self, now: float) -> None:
         """Ends what has waited too long."""
@@ -172,7 +170,8 @@ class Router:
             self._events.record(request.request_id, rid, EventName.STAGE_RECEIVED)
         if request.walk.entry:
             request.inputs["request"] = submit.value
-        self._inbound.submitted(request)
+        if not request.missing:
+            self._inbound.begin(request)
         for sender, message in self._inbound.early(rid):
             self._receive(sender, message, now)
 
@@ -181,7 +180,7 @@ class Router:
             reason = "is shutting down"
         elif not self.loaded:
             reason = "is still loading"
-        elif len(self._live) >= self._max_running:
+        elif self._live.count() >= self._max_running:
             reason = "is full"
         elif self._inbound.is_buried(rid):
             reason = "has given this request up"

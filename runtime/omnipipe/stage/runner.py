@@ -10,9 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
+
+import msgspec
 
 from omnipipe.engines.engine import Engine, EngineLoad, Result, Work
 from omnipipe.stage.errors import ExitCode, StageError
@@ -28,8 +29,7 @@ MakeEngine = Callable[[], Engine]
 """Imports and constructs the program, too. Raises StageError(START_FAILED)."""
 
 
-@dataclass(slots=True)
-class Step:
+class Step(msgspec.Struct):
     results: list[Result]
     seconds: float
     batch: int

@@ -93,7 +93,7 @@ def test_retry_after_follows_the_service_time() -> None:
     admission: Admission[str] = Admission(max_in_flight=2, max_queued=100)
     assert admission.retry_after_s() == 1.0
     for _ in range(20):
-        admission.take_slot()
+        admission.take_slot("x")
         admission.free_slot(8.0)
     for i in range(3):
         admission.join(str(i))

@@ -50,7 +50,7 @@ def test_entry_stages_are_those_without_sources_and_come_first() -> None:
     for part in chosen.stages:
         assert seen.issuperset(part.sources)
         seen.add(part.name)
-    assert chosen.feeds == 5
+    assert chosen.sinks == {"synth"}
 
 
 def test_a_stage_becomes_an_entry_when_its_only_source_is_left_out() -> None:

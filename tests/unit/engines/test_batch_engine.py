@@ -220,6 +220,18 @@ def test_past_its_deadline_a_request_fails_wherever_it_is() -> None:
     assert engine.next_step(104.0) is None
 
 
+def test_the_deadline_of_one_that_is_gone_costs_one_look() -> None:
+    engine = engine_of(Told.each(lambda job: Outcome(then="wait")))
+    engine.offer(begin("gone", deadline=101.0))
+    engine.offer(begin("waiting", streams=("s",), deadline=105.0))
+    engine.offer(Drop("gone"))
+    drive(engine)
+    assert engine.next_step(101.0) == 0.0
+    assert engine.step(101.0) == []
+    assert engine.next_step(101.0) == pytest.approx(4.0)
+    assert failures(drive(engine, 105.0)).keys() == {"waiting"}
+
+
 def test_one_bad_item_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
     refused = RequestError(ErrorKind.INVALID, "n must be positive", param="n")
 

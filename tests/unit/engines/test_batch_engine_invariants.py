@@ -162,7 +162,7 @@ class Requests(RuleBasedStateMachine):
         assert self.live == []
         assert self.engine.next_step(self.now) is None
         assert not self.engine._ready and not self.engine._ready_cost and not self.engine._prompt
-        assert len(self.engine._delays) == len(self.engine._deadlines) == 0
+        assert len(self.engine._delays) == len(self.engine._entries) == 0
 
 
 @contextmanager

@@ -276,4 +276,4 @@ def test_everything_a_stage_may_be_told_by_a_wrong_peer_is_survived(stand: Stand
     for message in (Fed("r1", "mid"), Output("r1", "text", 0, 1), Failed("r1", "tail", "internal", "x")):
         stand.say(stand.tail, message)
     assert stand.rejected == 3
-    stand.router.handle(PeerUp(gateway_peer), stand.now)
+    stand.router.handle([PeerUp(gateway_peer)], stand.now)

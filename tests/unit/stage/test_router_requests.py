@@ -175,6 +175,24 @@ def test_past_its_deadline_a_request_fails_even_without_input(stand: Stand) -> N
     assert failed(stand).kind == ErrorKind.DEADLINE
 
 
+def test_the_deadline_of_one_that_is_gone_costs_one_look(stand: Stand) -> None:
+    stand.say(stand.gateway, submit(ttl_s=5.0), submit("r2", ttl_s=50.0), Cancel("r1"))
+    assert stand.router.next_due() == stand.now + 5.0
+    stand.pass_time(5.0)
+    assert stand.router.next_due() == stand.now + 45.0
+    assert stand.heard(stand.gateway, Failed) == []
+
+
+def test_heartbeats_of_others_are_no_reason_to_report(stand: Stand) -> None:
+    stand.pass_time(0.1)
+    assert not stand.loop._changed
+    stand.tail.set_load(progress=1, step_s=0.0, queued=0, running=1, accepting=False)
+    stand.tail.poll(0)
+    assert stand.wire._inbox
+    stand.loop.turn()
+    assert not stand.loop._changed
+
+
 @pytest.mark.parametrize("ttl_s", [0.0, -1.0, float("nan")])
 def test_a_submit_past_its_deadline_fails_at_once(stand: Stand, ttl_s: float) -> None:
     stand.say(stand.gateway, submit(ttl_s=ttl_s))
