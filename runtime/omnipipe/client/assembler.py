@@ -140,7 +140,8 @@ class Assembler:
 
 def _positive(metadata: dict[str, Any], name: str, default: int) -> int:
     value = metadata.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
+    whole = value.is_integer() if isinstance(value, float) else type(value) is int
+    if not whole or value < 1:
         raise BadAnswer(f"sound came with {name} {value!r}")
     return int(value)
 

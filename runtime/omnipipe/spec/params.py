@@ -1,7 +1,7 @@
 """A value against the `ParamType` that a family declares: the manifest's `params` and a client's `stage_params` are
 checked in the same words."""
 
-import math
+import sys
 
 from omnipipe.spec.family import ParamType
 from omnipipe.spec.plan import ParamValue
@@ -38,7 +38,7 @@ def _fits(param: ParamType, value: object) -> bool:
     if isinstance(value, bool):
         return param.type is bool
     if param.type is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # so no NaN either
     return isinstance(value, param.type)
 
 

@@ -60,8 +60,8 @@ def test_findings_of_all_documents_come_together_in_the_order_of_the_file() -> N
 
     assert findings(broken) == [
         "x.yaml:6: spec.stages[0].replicas: must be at least 1, got 0",
-        "x.yaml:10: metadata.name: must be lowercase letters, digits and '-', beginning with a letter, for its "
-        'Services are named after it, got "B"',
+        "x.yaml:10: metadata.name: must be lowercase letters, digits and '-', beginning with a letter and not "
+        "ending with '-', for its Services are named after it, got \"B\"",
     ]
 
 

@@ -50,3 +50,9 @@ def test_what_is_going_is_not_held_up() -> None:
 def test_what_is_no_review_is_refused(body: Any) -> None:
     with pytest.raises(NotAReview):
         review(body)
+
+
+@pytest.mark.parametrize("value", [None, "text", []])
+def test_a_review_without_an_object_has_nothing_to_refuse(value: Any) -> None:
+    """As the API server asks about a kind that has none, such as a scale's or a delete's."""
+    assert review(asked(value, "CONNECT"))["response"] == {"uid": "u", "allowed": True}
