@@ -10,7 +10,7 @@ reaches the gateway as one) and the gateway turns it into a status code, so it l
 
 from enum import StrEnum
 
-__all__ = ["ErrorKind", "OmnipipeError", "RequestError"]
+__all__ = ["ErrorKind", "OmnipipeError", "RequestError", "Stopped"]
 
 
 class ErrorKind(StrEnum):
@@ -22,6 +22,7 @@ class ErrorKind(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"  # with a request that is running
     TOO_LARGE = "too_large"
+    UNSUPPORTED_MEDIA = "unsupported_media"  # its body comes in a form that is not read here
     UNPROCESSABLE = "unprocessable"  # well-formed, but this pipeline cannot do it
     CLIENT_TIMEOUT = "client_timeout"  # the client sent its request too slowly
     OVERLOADED = "overloaded"  # admission refused it; try again after `retry_after_s`
@@ -33,6 +34,10 @@ class ErrorKind(StrEnum):
 
 class OmnipipeError(Exception):
     """The root of every error that Omnipipe raises on purpose."""
+
+
+class Stopped(SystemExit):
+    """SIGTERM came before the process had a handler of its own. No error: nothing had begun."""
 
 
 class RequestError(OmnipipeError):

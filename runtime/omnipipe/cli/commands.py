@@ -7,7 +7,10 @@ from typing import Protocol
 from omnipipe import __version__
 from omnipipe.cli import exits
 
-__all__ = ["command_parser"]
+__all__ = ["INNER", "command_parser"]
+
+INNER = "nursery"
+"""What `serve` forks its stages from."""
 
 
 class _Add(Protocol):
@@ -16,8 +19,8 @@ class _Add(Protocol):
     def __call__(self, name: str, text: str) -> argparse.ArgumentParser: ...
 
 
-def command_parser() -> argparse.ArgumentParser:
-    """In the order in which they are listed."""
+def command_parser(*, inner: bool = False) -> argparse.ArgumentParser:
+    """In the order in which they are listed. `inner`: with those that are not for people."""
     parser = argparse.ArgumentParser(
         prog="omnipipe",
         description="Serve any-to-any models as pipelines of stages.",
@@ -37,15 +40,18 @@ def command_parser() -> argparse.ArgumentParser:
     add("families", "List the model families that are installed, with their stages.")
     _stage(add)
     _gateway(add)
-    nursery = commands.add_parser("nursery", allow_abbrev=False)  # `serve` starts it; not for people, so not listed
-    nursery.add_argument("--control-fd", type=_count, required=True)
-    nursery.add_argument("--room")
+    if inner:
+        nursery = commands.add_parser(INNER, allow_abbrev=False)
+        nursery.add_argument("--control-fd", type=_count, required=True)
+        nursery.add_argument("--room")
     return parser
 
 
 def _serve(add: _Add) -> None:
     serve = add("serve", "Run pipelines on this machine: a process for each stage and one gateway.")
-    serve.add_argument("files", nargs="+", type=_path, metavar="FILE", help="a manifest; all its pipelines are served")
+    serve.add_argument(
+        "files", nargs="+", type=_path, metavar="FILE", help="a manifest, or - for stdin; all its pipelines are served"
+    )
     serve.add_argument("--run-dir", type=Path, help="folder to make for this run's sockets (default: a temporary one)")
     serve.add_argument(
         "--spawn",
@@ -189,7 +195,7 @@ def _add_child(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return value
@@ -201,22 +207,32 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
 def _size(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if not 1 <= value <= 1 << 40:
         raise argparse.ArgumentTypeError("must be from 1 to 1099511627776 bytes")
     return value
 
 
 def _port(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError("must be from 0 to 65535")
     return value
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text!r}") from None
     if not 0 <= value <= 86400:
         raise argparse.ArgumentTypeError("must be from 0 to 86400 seconds")
     return value

@@ -1,5 +1,6 @@
 """Runs a command and turns whatever ends it into one line and an exit code."""
 
+import errno
 import logging
 import os
 import sys
@@ -24,15 +25,18 @@ from omnipipe.cli.errors import CommandError
 from omnipipe.cli.exits import Exit
 from omnipipe.cli.open_files import allow_open_files
 from omnipipe.cli.parser import parse
+from omnipipe.cli.standard_streams import discard_stdout, open_standard_streams
 from omnipipe.errors import OmnipipeError
 from omnipipe.settings import Environment
 
 __all__ = ["main"]
 
 _PREFIX = "omnipipe: "
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    open_standard_streams()
     environment = Environment.read(os.environ)
     args = parse(sys.argv[1:] if argv is None else argv)
     try:
@@ -45,11 +49,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains once more
+        discard_stdout()
         code = Exit.OK
     except Exception as error:  # the boundary of the process: a bug is one line too
-        text = f"{type(error).__name__}: {error}".rstrip(": ")
-        code = _complain(f"this is a bug: {text} (OMNIPIPE_DEBUG=1 shows where)", Exit.BUG, environment)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            discard_stdout()
+            where = error.filename or "what this command prints"
+            code = _complain(f"cannot write {where}: {os.strerror(error.errno).lower()}", Exit.INVALID, environment)
+        else:
+            text = f"{type(error).__name__}: {error}".rstrip(": ")
+            code = _complain(f"this is a bug: {text} (OMNIPIPE_DEBUG=1 shows where)", Exit.BUG, environment)
     sys.exit(code)
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from omnipipe.cli.errors import CommandError, UnreadableFile
 from omnipipe.cli.exits import Exit
-from omnipipe.families.registry import FamilyUnusable, family_names, find_family
+from omnipipe.families.registry import BUILT_IN, FamilyUnusable, family_names, find_family, load_requests
 from omnipipe.spec.errors import Finding, ManifestError
 from omnipipe.spec.family import Family
 from omnipipe.spec.reader import ValidatedPipeline, check_together, read_pipelines
 
 __all__ = ["check_file", "find_files", "load"]
 
+_STDIN = Path("-")
+"""As in `kubectl apply -f -`: what came before in a pipe."""
 _SUFFIXES = (".yaml", ".yml")
 _LARGEST_BYTES = 4 << 20
 """A manifest is some kilobytes; Kubernetes itself takes 1.5 MiB for an object."""
@@ -38,7 +40,7 @@ def load(files: Iterable[Path]) -> list[ValidatedPipeline]:
 def check_file(file: Path) -> list[ValidatedPipeline]:
     """Raises ManifestError for what is in the file, UnreadableFile for one that cannot be read."""
     try:
-        with file.open("rb") as stream:
+        with open(0 if file == _STDIN else file, "rb", closefd=file != _STDIN) as stream:
             data = stream.read(_LARGEST_BYTES + 1)
     except OSError as error:
         raise UnreadableFile(file, (error.strerror or str(error)).lower()) from error
@@ -49,7 +51,10 @@ def check_file(file: Path) -> list[ValidatedPipeline]:
 
 def _family(name: str) -> Family | None:
     try:
-        return find_family(name)
+        family = find_family(name)
+        if family is not None and name not in BUILT_IN:
+            load_requests(family)  # a gateway would find what is wrong with them, later
+        return family
     except FamilyUnusable as error:  # nothing is wrong with the file, and it cannot be checked either
         raise CommandError(str(error), Exit.INVALID) from error
 

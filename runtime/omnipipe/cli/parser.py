@@ -19,14 +19,14 @@ from omnipipe.cli.arguments import (
     StageArgs,
     ValidateArgs,
 )
-from omnipipe.cli.commands import command_parser
+from omnipipe.cli.commands import INNER, command_parser
 
 __all__ = ["parse"]
 
 
 def parse(argv: Sequence[str]) -> Arguments:
     """Exits with 2 and a usage line when the command line is wrong."""
-    given = command_parser().parse_args(argv)
+    given = command_parser(inner=INNER in argv[:1]).parse_args(argv)
     match given.command:
         case "serve":
             return ServeArgs(

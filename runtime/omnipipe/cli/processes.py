@@ -5,7 +5,6 @@ Under `serve` they first take hold of its lifeline, before the imports that take
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from omnipipe.cli.arguments import GatewayArgs, StageArgs
 from omnipipe.cli.errors import CommandError, UnreadableFile
 from omnipipe.cli.exits import Exit
+from omnipipe.errors import Stopped
 from omnipipe.local.folder import RunFolder
 from omnipipe.local.lifeline import Lifeline
 from omnipipe.logs import start_logging
@@ -99,7 +99,7 @@ def _supervised(run_dir: Path | None, lifeline_fd: int | None) -> Iterator[None]
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    sys.exit(Exit.OK)
+    raise Stopped(Exit.OK)
 
 
 def _ready_fd(lifeline_fd: int | None) -> int | None:

@@ -7,7 +7,7 @@ from omnipipe.cli.arguments import FamiliesArgs, GraphArgs, PlanArgs, ValidateAr
 from omnipipe.cli.errors import UnreadableFile
 from omnipipe.cli.exits import Exit
 from omnipipe.cli.manifests import check_file, find_files, load
-from omnipipe.families.registry import FamilyUnusable, family_names, find_family
+from omnipipe.families.registry import FamilyUnusable, family_names, find_family, load_requests
 from omnipipe.spec.errors import ManifestError
 from omnipipe.spec.plan import Plan
 from omnipipe.spec.render import render_mermaid, render_text
@@ -60,6 +60,8 @@ def _plans(args: PlanArgs | GraphArgs) -> list[Plan]:
 def _describe(name: str) -> str:
     try:
         family = find_family(name)
+        if family is not None:
+            load_requests(family)
     except FamilyUnusable as error:  # the others are none the worse for it
         return f"{name}\n  {error}\n"
     if family is None:  # it went while we looked

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
 from omnipipe.errors import OmnipipeError
+from omnipipe.families.declarations import faults
 from omnipipe.spec.family import Family
 
 if TYPE_CHECKING:
@@ -54,7 +55,13 @@ def load_requests(family: Family) -> "Requests":
     """Raises FamilyUnusable."""
     module, _, name = family.requests.partition(":")
     with _foreign(f'the family "{family.name}" cannot load its requests {family.requests}'):
-        return cast("Requests", getattr(import_module(module), name)())
+        requests = getattr(import_module(module), name)()
+        found = faults(requests)
+    if found:
+        raise FamilyUnusable(
+            f'the family "{family.name}" cannot be used: of its requests {family.requests} {"; ".join(found)}'
+        )
+    return cast("Requests", requests)
 
 
 @contextmanager

@@ -44,6 +44,8 @@ class LineSplitter:
 class Console:
     def __init__(self, output: Output, log_format: LogFormat, colour: bool, names: list[str]) -> None:
         self.output = output
+        if log_format is LogFormat.JSON:
+            output.notice = _notice
         self._json = log_format is LogFormat.JSON
         self._colour = colour
         width = max(map(len, [*names, _SELF]))
@@ -66,12 +68,20 @@ class Console:
             self.output.line(f"{text}\n".encode())
 
     def _json_line(self, process: str, fields: dict[str, str | float | list[str]]) -> None:
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
-        self.output.line(json.dumps({"process": process, "time": stamp, **fields}, ensure_ascii=False).encode() + b"\n")
+        self.output.line(_json(process, fields))
 
     def _prefix(self, name: str, width: int, index: int) -> bytes:
         text = f"{name:<{width}} | "
         if self._colour:
             text = f"\x1b[{_COLOURS[index % len(_COLOURS)]}m{text}\x1b[0m"
         return text.encode()
+
+
+def _notice(text: str) -> bytes:
+    return _json(_SELF, {"message": text})
+
+
+def _json(process: str, fields: dict[str, str | float | list[str]]) -> bytes:
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+    return json.dumps({"process": process, "time": stamp, **fields}, ensure_ascii=False).encode() + b"\n"

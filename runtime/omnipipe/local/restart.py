@@ -5,7 +5,7 @@ from dataclasses import dataclass
 __all__ = ["Restarts"]
 
 _HOPELESS = (1, 2)
-"""The exit codes for a plan or a command line that is wrong: they will be as wrong the next time."""
+"""The exit codes for a plan, a program, a model or a command line that is wrong: as wrong the next time."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterable
 from types import FrameType
 from typing import Self
 
@@ -9,6 +10,11 @@ __all__ = ["Signals", "ignore_stops", "interrupt_on_stops"]
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """SIGHUP: the terminal was closed; the children, in sessions of their own, would not notice."""
+
+
+def _stops() -> Iterable[signal.Signals]:
+    """Under `nohup` SIGHUP comes ignored, and stays so."""
+    return (number for number in _STOPS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN)
 
 
 class Signals:
@@ -22,7 +28,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         self._old_wakeup = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-        self._old = {number: signal.signal(number, self._stop) for number in _STOPS}
+        self._old = {number: signal.signal(number, self._stop) for number in _stops()}
         self._old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _ignore)
         return self
 
@@ -51,7 +57,7 @@ class Signals:
 
 def interrupt_on_stops() -> None:
     """Until `Signals` is entered, every stop signal is a KeyboardInterrupt, so that what was begun is tidied up."""
-    for number in _STOPS:
+    for number in _stops():
         signal.signal(number, signal.default_int_handler)
 
 

@@ -64,7 +64,8 @@ _QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][-+]
 
 PATTERN_WORDS: Final[dict[str, str]] = {
     _DNS: "must be lowercase letters, digits and '-', beginning and ending with a letter or digit",
-    _SERVICE: "must be lowercase letters, digits and '-', beginning with a letter, for its Services are named after it",
+    _SERVICE: "must be lowercase letters, digits and '-', beginning with a letter and not ending with '-', for its "
+    "Services are named after it",
     _NAME: "must be lowercase letters, digits, '-' and '_', beginning with a letter",
     _PARAM: "must be letters, digits and '_', beginning with a letter",
     _MODEL: "must be letters, digits and any of - . _ : / @, beginning with a letter or digit",

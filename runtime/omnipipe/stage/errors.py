@@ -18,6 +18,8 @@ class ExitCode(IntEnum):
 
     OK = 0
     """Left as it was told to."""
+    INVALID = 1
+    """The program or its model is wrong, and will be as wrong the next time."""
     START_FAILED = 3
     """The program could not be loaded, or an address or the keys cannot be used."""
     CUT_SHORT = 4

@@ -86,7 +86,24 @@ class Odd:
             raise OSError("the weights are not there")
         if os.environ["ODD"] == "die":
             os.abort()
+        if os.environ["ODD"] == "members":
+            return
+        if os.environ["ODD"] == "missing":
+            open("/nowhere/at/all")
+        if os.environ["ODD"] == "model":
+            from omnipipe.engines.errors import LoadingError
+
+            raise LoadingError("m: 3 tensors missing")
+        if os.environ["ODD"] == "signature":
+            self.missing_argument()
         time.sleep(600)
+
+    def missing_argument(self, given): ...
+
+if os.environ["ODD"] == "import":
+    import nobody_has_this
+if os.environ["ODD"] == "name":
+    del Odd
 """
 
 
@@ -118,12 +135,40 @@ def test_a_stage_that_cannot_start_ends_the_run_with_its_last_words(
     assert run_folders() == []
 
 
+@pytest.mark.parametrize(
+    ("odd", "cause"),
+    [
+        ("syntax", "SyntaxError: "),
+        ("import", "ModuleNotFoundError: No module named 'nobody_has_this'"),
+        ("name", "AttributeError: module 'odd_stages' has no attribute 'Odd'"),
+        ("signature", "TypeError: "),
+        ("missing", "FileNotFoundError: "),
+        ("model", "LoadingError: m: 3 tensors missing"),
+        ("members", "LoadingError: it has no cost(), run(), as a program of the batch engine must"),
+    ],
+)
+def test_a_stage_that_can_never_start_is_not_tried_again(
+    tmp_path: Path, odd_manifest: Path, odd_family: dict[str, str], odd: str, cause: str
+) -> None:
+    if odd == "syntax":
+        Path(odd_family["PYTHONPATH"], "odd_stages.py").write_text("class Odd(:\n")
+    with Served(tmp_path, odd_manifest, "--port", "0", env={**odd_family, "ODD": odd}) as served:
+        assert served.wait() == 3
+        (line,) = served.err.splitlines()
+        assert line.startswith("omnipipe: pitch-0 cannot be started: it exited with 1 at once; its last words: ")
+        assert f" stage pitch: cannot load its program odd_stages:Odd: {cause}" in line
+        assert served.out.count("pitch-0 exited with") == 0
+    assert run_folders() == []
+
+
 def test_ctrl_c_while_a_stage_takes_its_time(tmp_path: Path, odd_manifest: Path, odd_family: dict[str, str]) -> None:
     with Served(tmp_path, odd_manifest, "--port", "0", env={**odd_family, "ODD": "hang"}) as served:
         served.wait_for("  synth-0 ready in ")
         family = served.children()
         assert "ready: http" not in served.out
         assert served.stop() in (0, 4)
+        assert "cannot load its program" not in served.out  # it was told to stop
+        assert "pitch-0 exited with" not in served.out
     assert all_gone(family)
     assert run_folders() == []
 

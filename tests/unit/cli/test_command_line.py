@@ -57,7 +57,7 @@ def test_looking_at_manifests() -> None:
         ("serve", "required: FILE"),
         ("serv a", "invalid choice: 'serv'"),
         ("serve a --port 70000", "--port: must be from 0 to 65535"),
-        ("serve a --port x", "--port: invalid"),
+        ("serve a --port x", "--port: must be a whole number"),
         ("serve a --grace-s -1", "--grace-s: must be from 0 to 86400 seconds"),
         ("serve a --grace-s nan", "--grace-s: must be from 0 to 86400 seconds"),
         ("serve a --prot 1", "unrecognized arguments: --prot"),

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +90,45 @@ def test_a_closed_pipe_ends_the_log_and_nothing_else() -> None:
     output.line(b"two\n")
     assert not output.waiting
     os.close(write_fd)
+
+
+def test_a_full_disk_costs_lines_and_not_the_rest_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = False
+
+    def write(fd: int, data: bytes) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(fd, data[:6])
+
+    real = os.write
+    monkeypatch.setattr("omnipipe.local.output.os.write", write)
+    with (tmp_path / "log").open("wb") as log:
+        output = Output(log.fileno())
+        output.line(b"one and more\n")
+        output.pump()
+        full = True
+        for _ in range(3):
+            output.line(b"lost\n")
+            output.pump()
+            assert not output.waiting
+        full = False
+        output.line(b"after\n")
+        while output.waiting:
+            output.pump()
+    assert (tmp_path / "log").read_bytes() == (b"one an\n... 4 lines dropped: there was no room to write them\nafter\n")
+
+
+def test_lost_lines_are_told_of_in_json_where_the_log_is_json(pipe: Pipe) -> None:
+    output = Output(pipe.write_fd, limit_bytes=100)
+    console = Console(output, LogFormat.JSON, colour=False, names=["gateway"])
+    for _ in range(3):
+        console.child("gateway", b"x" * 60)
+    pump(output)
+    console.child("gateway", b"after")
+    pump(output)
+    lines = [json.loads(line) for line in pipe.text().splitlines()]
+    assert [line["process"] for line in lines[-2:]] == ["omnipipe", "gateway"]
+    assert lines[-2]["message"].endswith("dropped: the log's reader is too slow")
 
 
 def test_splitter_joins_pieces_and_drops_blank_lines() -> None:

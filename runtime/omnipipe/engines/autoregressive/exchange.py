@@ -248,7 +248,7 @@ class Exchange:
     ) -> None:
         sequence = live.sequence
         end = End(
-            reason,
+            str(reason),  # plain text, as programs send it on: an enum's member cannot travel
             prompt_tokens=sequence.prompt_size,
             completion_tokens=live.chooser.generated,
             cached_tokens=min(sequence.cached, sequence.prompt_size),

@@ -18,9 +18,18 @@ def _check_lengths(options: Options) -> None:
         raise invalid("'min_tokens' must be at least 0.", "min_tokens")
     if most is not None and options.min_tokens > most:
         raise invalid(f"'min_tokens' must be at most the most tokens asked for, {most}.", "min_tokens")
+    _check_bias(options)
+
+
+def _check_bias(options: Options) -> None:
+    named: dict[int, str] = {}
     for key in options.logit_bias:
         if not key.isascii() or not key.isdecimal():
             raise invalid(f"'logit_bias' has the key {key!r}, which is not a token id.", "logit_bias")
+        first = named.setdefault(int(key), key)
+        if first != key:
+            text = f"'logit_bias' has two keys for token {int(key)}: {first!r} and {key!r}. Give one of them."
+            raise invalid(text, "logit_bias")
 
 
 def _check_constraints(options: Options) -> None:
