@@ -38,25 +38,25 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
 class AccessLog:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._lines: list[bytes] = []
+        self._lines: list[_Line] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder().encode_lines
         self._second = 0
         self._prefix = ""
 
     def record(self, exchange: Exchange, status: int, outcome: Outcome, seconds: float) -> None:
         line = _Line(
-            time=self._time(),
-            request_id=exchange.request_id,
-            method=exchange.method,
-            path=exchange.path[:_MAX_PATH],
-            status=status,
-            outcome=outcome,
-            duration_ms=round(seconds * 1e3, 3),
-            model=exchange.model,
-            bytes=exchange.sent_bytes,
+            self._time(),
+            exchange.request_id,
+            exchange.method,
+            exchange.path[:_MAX_PATH],
+            status,
+            outcome,
+            round(seconds * 1e3, 3),
+            exchange.model,
+            exchange.sent_bytes,
         )
-        self._lines.append(self._encode(line))
+        self._lines.append(line)
         if len(self._lines) >= _MAX_LINES:
             self.flush()
         elif self._timer is None:
@@ -76,7 +76,7 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         if self._lines:
-            data = b"\n".join(self._lines) + b"\n"
+            data = self._encode(self._lines)
             self._lines.clear()
             self._stream.write(data)
             self._stream.flush()

@@ -7,18 +7,30 @@ from types import TracebackType
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.exchange import ClientLeft, Exchange
 
-__all__ = ["TooLarge", "feed_body", "read_body"]
+__all__ = ["TooLarge", "Unread", "body_there", "feed_body", "read_body"]
 
 
-class TooLarge(RequestError):
+class Unread(RequestError):
     """Refused while (part of) it is unread; the edge answers with `Exchange.refuse_body`."""
 
+
+class TooLarge(Unread):
     def __init__(self, limit: int) -> None:
         super().__init__(ErrorKind.TOO_LARGE, f"The request body is too large: the limit is {limit} bytes.")
 
 
+class _Encoded(Unread):
+    """A compressed body is small on the wire and as large as its sender likes in memory: none is unpacked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorKind.UNSUPPORTED_MEDIA,
+            "Request bodies are read as they are: send it uncompressed and without the header 'content-encoding'.",
+        )
+
+
 async def read_body(exchange: Exchange, *, limit: int, timeout_s: float) -> bytes:
-    body = _there(exchange, limit)
+    body = body_there(exchange, limit)
     if body is not None:
         return body
     parts: list[bytes] = []
@@ -29,7 +41,7 @@ async def read_body(exchange: Exchange, *, limit: int, timeout_s: float) -> byte
 
 async def feed_body(exchange: Exchange, take: Callable[[bytes], None], *, limit: int, timeout_s: float) -> None:
     """The same, for who can do with the body in pieces and need not have all of it twice."""
-    body = _there(exchange, limit)
+    body = body_there(exchange, limit)
     if body is not None:
         take(body)
         return
@@ -37,8 +49,10 @@ async def feed_body(exchange: Exchange, take: Callable[[bytes], None], *, limit:
         await _read(exchange, limit, take)
 
 
-def _there(exchange: Exchange, limit: int) -> bytes | None:
+def body_there(exchange: Exchange, limit: int) -> bytes | None:
     """The body, if all of it has come already."""
+    if exchange.content_encoding and exchange.content_encoding.lower() != b"identity":
+        raise _Encoded
     declared = exchange.content_length
     if declared.isdigit() and int(declared[:20]) > limit:
         raise TooLarge(limit)

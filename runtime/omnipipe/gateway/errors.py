@@ -46,6 +46,7 @@ STATUS: dict[ErrorKind, _Row] = {
     ErrorKind.CLIENT_TIMEOUT: _Row(408, "invalid_request_error", "request_timeout"),
     ErrorKind.CONFLICT: _Row(409, "invalid_request_error", "conflict"),
     ErrorKind.TOO_LARGE: _Row(413, "invalid_request_error", "request_too_large"),
+    ErrorKind.UNSUPPORTED_MEDIA: _Row(415, "invalid_request_error", "unsupported_media_type"),
     ErrorKind.UNPROCESSABLE: _Row(422, "invalid_request_error", "unprocessable"),
     ErrorKind.OVERLOADED: _Row(429, "rate_limit_error", "overloaded"),
     ErrorKind.CANCELLED: _Row(499, "cancelled", "client_closed_request"),
@@ -92,7 +93,7 @@ def error_headers(error: RequestError) -> list[tuple[bytes, bytes]]:
         case ErrorKind.DEADLINE:
             # The OpenAI SDKs try a 5xx again by themselves; a request that used up its own deadline would do so twice.
             headers.append((b"x-should-retry", b"false"))
-        case ErrorKind.CLIENT_TIMEOUT | ErrorKind.TOO_LARGE:
+        case ErrorKind.CLIENT_TIMEOUT | ErrorKind.TOO_LARGE | ErrorKind.UNSUPPORTED_MEDIA:
             headers.append((b"connection", b"close"))  # the rest of the body is still on its way: do not read on
         case _:
             pass

@@ -21,6 +21,7 @@ __all__ = [
     "ClientLeft",
     "Connection",
     "Exchange",
+    "InTask",
     "Message",
     "Receive",
     "Scope",
@@ -34,6 +35,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+InTask = Callable[[ASGIApp], None]
+"""Goes on with a request in a task, as the application that it is given."""
 
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -112,9 +115,9 @@ class Connection(Protocol):
 
 class Exchange:
     __slots__ = (
-        "authorization", "began", "client_request_id", "complete", "connection", "content_length", "content_type",
-        "failed", "method", "model", "path", "receive", "request_id", "scope", "send", "sent_bytes", "status", "stream",
-        "write",
+        "authorization", "began", "client_request_id", "complete", "connection", "content_encoding", "content_length",
+        "content_type", "failed", "method", "model", "path", "receive", "request_id", "scope", "send", "sent_bytes",
+        "status", "stream", "write",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,6 +143,7 @@ class Exchange:
         self.failed: ErrorKind | None = None
         self.authorization = b""
         self.client_request_id = b""
+        self.content_encoding = b""
         self.content_length = b""
         self.content_type = b""
         for name, value in scope["headers"]:
@@ -151,18 +155,35 @@ class Exchange:
                 self.content_length = value
             elif name == b"content-type":
                 self.content_type = value
+            elif name == b"content-encoding":
+                self.content_encoding = value
 
     async def answer(
         self, status: int, body: bytes, *headers: tuple[bytes, bytes], content_type: bytes = b"application/json"
     ) -> None:
         """An answer in one go."""
-        if status == 200 and not headers and self._wrote(content_type, body):
+        if status == 200 and not headers and self.wrote(body, content_type):
             return
         length = (b"content-length", b"%d" % len(body))
         await self._start(status, [(b"content-type", content_type), length, *headers])
         self.sent_bytes = len(body)
         self.complete = True
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def wrote(self, body: bytes, content_type: bytes = b"application/json") -> bool:
+        """An answer of status 200 past the general server, which takes a fifth of what a small request costs to say the
+        same. False: it must be said by `answer`, which may wait."""
+        if self.connection is None or self.method == "HEAD":
+            return False
+        headers = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n" % (
+            content_type, len(body), self.request_id.encode(),
+        )  # fmt: skip
+        if not self.connection.write_answer(self.send, headers, body):
+            return False
+        self.status = 200
+        self.sent_bytes = len(body)
+        self.complete = True
+        return True
 
     async def open_stream(self, kind: StreamKind = EVENTS) -> None:
         """The head of an answer that is sent as it is made."""
@@ -220,20 +241,6 @@ class Exchange:
             self.sent_bytes += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)
         await self.send(message)
-
-    def _wrote(self, content_type: bytes, body: bytes) -> bool:
-        """Past the general server, which takes a fifth of what a small request costs to say the same."""
-        if self.connection is None or self.method == "HEAD":
-            return False
-        headers = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n" % (
-            content_type, len(body), self.request_id.encode(),
-        )  # fmt: skip
-        if not self.connection.write_answer(self.send, headers, body):
-            return False
-        self.status = 200
-        self.sent_bytes = len(body)
-        self.complete = True
-        return True
 
     async def _discard(self) -> None:
         left = _LINGER_BYTES

@@ -15,10 +15,12 @@ from typing import Any, Generic
 
 from omnipipe.coordinator.flight import Flight, Piece
 from omnipipe.errors import RequestError
-from omnipipe.gateway.exchange import Exchange, WriteBody
+from omnipipe.gateway.body import body_there
+from omnipipe.gateway.exchange import Exchange, InTask, WriteBody
 from omnipipe.gateway.openai.answer import DONE, ChoiceWriter, WriterT
-from omnipipe.gateway.openai.order import Order
+from omnipipe.gateway.openai.order import Draft, Order
 from omnipipe.gateway.post import BodyT, PostRoute, count_tokens
+from omnipipe.gateway.taskless import Host, Taskless, Work
 from omnipipe.observe.metrics import RouteMetrics
 
 __all__ = ["HotRoute"]
@@ -26,6 +28,18 @@ __all__ = ["HotRoute"]
 
 class HotRoute(PostRoute[BodyT, Order[Any]], Generic[BodyT, WriterT]):
     """One POST route whose answers may be streams."""
+
+    def at_once(self, exchange: Exchange, host: Host, in_task: InTask) -> Work | None:
+        """All that can be done right where the request has come. What it returns is left to be done in a task."""
+        connection, parse = exchange.connection, self.parse
+        data = body_there(exchange, self.max_body_bytes)
+        if connection is None or parse is None or data is None:
+            return self
+        order = self.ordered(exchange, parse(data))
+        if isinstance(order, Draft) or order.stream or len(order.requests) > 1 or order.answer.heavy:
+            return partial(self.carry_out, order)
+        Taskless(host, in_task, connection, exchange, order, self.metrics(exchange))
+        return None
 
     async def answer(self, exchange: Exchange, order: Order[WriterT], metrics: RouteMetrics) -> None:
         answer = order.answer

@@ -40,7 +40,7 @@ class PostRoute(ABC, Generic[BodyT, OrderT]):
     ) -> None:
         """`body`: a struct, or a union of structs; None for a route that reads its bodies in a way of its own."""
         self.path = path
-        self._parse = None if body is None else BodyParser(body)
+        self.parse = None if body is None else BodyParser(body)
         self._order = order
         self._models = models
         self._metrics = metrics
@@ -49,26 +49,34 @@ class PostRoute(ABC, Generic[BodyT, OrderT]):
         self._limits = Limits(settings.max_choices, events=settings.events_dir is not None)
 
     async def __call__(self, exchange: Exchange) -> None:
-        body = await self.read(exchange)
+        await self.carry_out(self.ordered(exchange, await self.read(exchange)), exchange)
+
+    def ordered(self, exchange: Exchange, body: BodyT) -> OrderT | Draft[OrderT]:
         if body.request_id is not None:
             exchange.request_id = _checked_request_id(body.request_id)
         served = self._models.find(body.model)
         exchange.model = served.name
-        order = self._order(body, served, exchange.request_id, int(time.time()), self._limits)
-        metrics = self._metrics.route(served.name, self.path)
+        return self._order(body, served, exchange.request_id, int(time.time()), self._limits)
+
+    async def carry_out(self, order: OrderT | Draft[OrderT], exchange: Exchange) -> None:
+        """In the task of the request."""
+        metrics = self.metrics(exchange)
         metrics.in_flight.inc()
         try:
             with Departure(exchange):
                 if isinstance(order, Draft):
-                    order = order.finish(await served.resolver.resolve(order.prompt))
+                    order = order.finish(await order.served.resolver.resolve(order.prompt))
                 await self.answer(exchange, order, metrics)
         finally:
             metrics.in_flight.dec()
 
+    def metrics(self, exchange: Exchange) -> RouteMetrics:
+        return self._metrics.route(exchange.model, self.path)
+
     async def read(self, exchange: Exchange) -> BodyT:
-        assert self._parse is not None, "a route without a body's type reads for itself"
+        assert self.parse is not None, "a route without a body's type reads for itself"
         data = await read_body(exchange, limit=self.max_body_bytes, timeout_s=self.body_timeout_s)
-        return self._parse(data)
+        return self.parse(data)
 
     @abstractmethod
     async def answer(self, exchange: Exchange, order: OrderT, metrics: RouteMetrics) -> None: ...

@@ -6,15 +6,22 @@ Sits between the transport and uvicorn's own protocol class, whichever of the tw
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.gateway.errors import STATUS, envelope
-from omnipipe.gateway.exchange import CONNECTION_KEY, Send, WriteBody
+from omnipipe.gateway.exchange import CONNECTION_KEY, ASGIApp, InTask, Message, Receive, Scope, Send, WriteBody
 from omnipipe.gateway.settings import GatewaySettings
 
-__all__ = ["GuardedProtocol", "guarded_protocol"]
+__all__ = ["AtOnce", "GuardedProtocol", "guarded_protocol"]
+
+AtOnce = Callable[[Scope, Receive, Send, InTask], ASGIApp | None]
+"""Does what can be done for a request that has come, there and then. What it returns is run in a task; None: nothing
+is left but what it has seen to itself."""
 
 _MAX_HEAD_BYTES = 64 << 10
 """Of a request line and its headers together."""
@@ -56,6 +63,24 @@ class _Body:
         return True
 
 
+class _OldSend:
+    """A cycle's `send` for a client of HTTP/1.0, which knows no chunks: an answer whose length is not known
+    is written plainly, and the end of the connection is its end."""
+
+    def __init__(self, cycle: Any) -> None:
+        self._cycle = cycle
+        self._send: Send = cycle.send
+
+    async def __call__(self, message: Message) -> None:
+        cycle = self._cycle
+        if message["type"] == "http.response.start":
+            if all(name.lower() != b"content-length" for name, _ in message["headers"]):
+                cycle.chunked_encoding = False
+        elif cycle.expected_content_length == 0:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await self._send(message)
+
+
 class GuardedProtocol(asyncio.Protocol):
     """Goes before one of uvicorn's two classes, see `guarded_protocol`: `super()` is that one."""
 
@@ -63,6 +88,8 @@ class GuardedProtocol(asyncio.Protocol):
     plain: ClassVar[bool]
     """Answers may be written past uvicorn's sender."""
     defaults: ClassVar[_DefaultHeaders]
+    at_once: Any
+    """An AtOnce, or None."""
 
     connections: Any
     cycle: Any
@@ -77,6 +104,9 @@ class GuardedProtocol(asyncio.Protocol):
     _on_lost: Callable[[], None] | None = None
     _lost = False
     _body: _Body | None = None
+    _reading = False
+    _held: tuple[Any, ASGIApp] | None = None
+    """A request whose head came with what is being read: nearly always all of it is there in a moment."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, {**app_state, CONNECTION_KEY: self}, _loop)  # type: ignore[call-arg]  # uvicorn's
@@ -92,11 +122,33 @@ class GuardedProtocol(asyncio.Protocol):
         if self._refused:
             return
         before = self.cycle
-        super().data_received(data)
+        self._reading = True
+        try:
+            super().data_received(data)
+        finally:
+            self._reading = False
         if self.cycle is not before:  # nearly always: a head comes in one piece
+            if self.plain and self.cycle.scope["http_version"] == "1.0":
+                self.cycle.send = _OldSend(self.cycle)
             self._have_head()
         elif before is None or before.response_complete:
             self._await_rest_of_head(len(data))
+        if self._held is not None:
+            (cycle, app), self._held = self._held, None
+            self._begin(cycle, app)
+
+    def _start_asgi_task(self, cycle: Any, app: ASGIApp) -> None:
+        """Of httptools' class: a request's head is there, or its turn after an earlier one."""
+        if self._reading and self.at_once is not None:
+            self._held = (cycle, app)
+        else:
+            super()._start_asgi_task(cycle, app)  # type: ignore[misc]  # uvicorn's
+
+    def _begin(self, cycle: Any, app: ASGIApp) -> None:
+        in_task: InTask = partial(super()._start_asgi_task, cycle)  # type: ignore[misc]  # uvicorn's
+        left = app if self._refused or self.pipeline else self.at_once(cycle.scope, cycle.receive, cycle.send, in_task)
+        if left is not None:
+            in_task(left)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
@@ -160,7 +212,13 @@ class GuardedProtocol(asyncio.Protocol):
         return True
 
     def cut(self) -> None:
-        self.cycle.disconnected = True  # or uvicorn would miss the end of the answer, and say so
+        cycle = self.cycle
+        cycle.disconnected = True  # or uvicorn would miss the end of the answer, and say so
+        if self.plain and not cycle.chunked_encoding:  # the connection's end would be the answer's: break it instead
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
+            return
         self.transport.close()  # without the last chunk, which is what the end would be
 
     def send_400_response(self, msg: str) -> None:
@@ -198,7 +256,7 @@ class GuardedProtocol(asyncio.Protocol):
         self.transport.close()
 
 
-def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
+def guarded_protocol(settings: GatewaySettings, at_once: AtOnce | None = None) -> type[asyncio.Protocol]:
     """A subclass of uvicorn's httptools protocol, or of its h11 protocol where httptools is not installed."""
     base: Any
     try:
@@ -209,5 +267,5 @@ def guarded_protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
         from uvicorn.protocols.http.h11_impl import H11Protocol as base
 
         plain = False  # h11 keeps its own account of what was sent
-    bound = {"settings": settings, "plain": plain, "defaults": _DefaultHeaders()}
+    bound = {"settings": settings, "plain": plain, "defaults": _DefaultHeaders(), "at_once": at_once}
     return type("BoundProtocol", (GuardedProtocol, base), bound)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from omnipipe.errors import OmnipipeError
+from omnipipe.gateway.edge import Edge
 from omnipipe.gateway.exchange import ASGIApp
 from omnipipe.gateway.protocol import guarded_protocol
 from omnipipe.gateway.settings import GatewaySettings
@@ -34,7 +35,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
         config = uvicorn.Config(
             app,
-            http=guarded_protocol(settings),
+            http=guarded_protocol(settings, app.at_once if isinstance(app, Edge) else None),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -31,20 +31,24 @@ class EchoRequests:
     """Any number would do; this one lets a few sentences show how longer texts are cut."""
 
     def entry(self, request: TextRequest) -> Entry:
-        texts = [_text(message, f"messages[{index}]") for index, message in enumerate(request.messages)]
-        said = [text for text, message in zip(texts, request.messages, strict=True) if message.role == "user"]
-        if not said:
+        said, tokens = None, 0
+        for index, message in enumerate(request.messages):
+            text = _text(message, index)
+            tokens += count_words(text)
+            if message.role == "user":
+                said = text
+        if said is None:
             raise RequestError(
                 ErrorKind.INVALID,
                 "the echo family repeats the last user message, and there is none; add a message of role user",
                 param="messages",
             )
         value = {
-            "text": said[-1],
+            "text": said,
             "max_tokens": _limit(request.options),
             "stop": _stop(request.options.get("stop")),
             "voice": _voice(request),
-            "prompt_tokens": sum(map(count_words, texts)),
+            "prompt_tokens": tokens,
         }
         return Entry(value, _BRINGS)
 
@@ -66,7 +70,11 @@ class EchoRequests:
         check_knobs(stage, params, stage)
 
 
-def _text(message: Message, path: str) -> str:
+def _text(message: Message, index: int) -> str:
+    parts = message.parts
+    if len(parts) == 1 and parts[0].type == "text" and message.reasoning is None:  # nearly always
+        return parts[0].text
+    path = f"messages[{index}]"
     if message.reasoning is not None:
         raise RequestError(
             ErrorKind.INVALID,
@@ -74,14 +82,14 @@ def _text(message: Message, path: str) -> str:
             param=f"{path}.reasoning_content",
             code="unsupported_parameter",
         )
-    for index, part in enumerate(message.parts):
+    for at, part in enumerate(parts):
         if part.type != "text":
             raise RequestError(
                 ErrorKind.UNPROCESSABLE,
                 f"this pipeline takes text only, not {part.type}",
-                param=f"{path}.content[{index}]",
+                param=f"{path}.content[{at}]",
             )
-    return "".join(part.text for part in message.parts)
+    return "".join(part.text for part in parts)
 
 
 def _limit(options: Mapping[str, Value]) -> int | None:

@@ -50,7 +50,7 @@ def form_order(
     prompt = _prompt(body, served, outputs, completion=kind == "completion")
     if not has_media(prompt):
         return order(_entry(served, prompt))
-    return Draft(prompt, lambda resolved: order(_entry(served, resolved)))
+    return Draft(served, prompt, lambda resolved: order(_entry(served, resolved)))
 
 
 def _entry(served: Served, prompt: TextRequest) -> Entry:

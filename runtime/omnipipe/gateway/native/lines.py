@@ -50,6 +50,8 @@ LINES: Final = StreamKind(b"application/x-ndjson; charset=utf-8", _error_line)
 
 
 class LinesAnswer:
+    heavy = False
+
     def __init__(self, request_id: str, sample_rate_hz: int) -> None:
         self._request_id = request_id
         self._sample_rate_hz = sample_rate_hz

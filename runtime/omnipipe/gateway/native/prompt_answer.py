@@ -65,6 +65,8 @@ def error_event(request_id: str, error: RequestError) -> bytes:
 
 
 class PromptAnswer:
+    heavy = False
+
     def __init__(self, request_id: str) -> None:
         self.id = request_id
 

@@ -91,6 +91,10 @@ WriterT = TypeVar("WriterT", bound=ChoiceWriter)
 class Answer(Protocol[WriterT]):
     """One answer of one or several choices."""
 
+    @property
+    def heavy(self) -> bool:
+        """`settle` has something to do."""
+
     def writer(self, index: int) -> WriterT: ...
 
     def ending(self, choices: Sequence[WriterT]) -> bytes:
@@ -140,23 +144,24 @@ class TextWriter(ABC):
                     parts += (before, encode(value), after)
                 else:
                     parts.append(self.rich_frames(read_piece(value)))
-            else:
-                _check_nothing(value)
+            elif value is not None:
+                read_piece(value)  # as in `keep`
             if piece.last:
                 self.tally.end(piece.output, piece.meta)
         return b"".join(parts)
 
     def keep(self, pieces: Sequence[Piece]) -> None:
+        kept = self._kept
         for piece in pieces:
             value = piece.value
             if value:
                 self.tally.text_pieces += 1
                 if type(value) is str:
-                    self._kept.append(value)
+                    kept.append(value)
                 else:
                     self.keep_rich(read_piece(value))
-            else:
-                _check_nothing(value)
+            elif value is not None:
+                read_piece(value)  # what is empty says nothing, but it must be text: a 0 is a stage's mistake
             if piece.last:
                 self.tally.end(piece.output, piece.meta)
 
@@ -169,9 +174,3 @@ class TextWriter(ABC):
 
     @abstractmethod
     def keep_rich(self, piece: TextPiece) -> None: ...
-
-
-def _check_nothing(value: Value) -> None:
-    """What is empty says nothing, but it must be text or no value at all: a 0 is a stage's mistake."""
-    if value is not None:
-        read_piece(value)

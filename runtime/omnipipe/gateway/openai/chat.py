@@ -48,7 +48,7 @@ def chat_order(
     answer = _answer(body, served, now_s, per_prompt, include_usage, audio)
     prompt = TextRequest("chat", messages, outputs, voiced, options)
     if has_media(prompt):
-        return Draft(prompt, partial(_order, body, served, request_id, per_prompt, limits, answer))
+        return Draft(served, prompt, partial(_order, body, served, request_id, per_prompt, limits, answer))
     return _order(body, served, request_id, per_prompt, limits, answer, prompt)
 
 

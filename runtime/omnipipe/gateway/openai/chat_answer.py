@@ -16,6 +16,8 @@ __all__ = ["ChatAnswer", "ChatWriter"]
 
 
 class ChatAnswer:
+    heavy = False
+
     def __init__(
         self,
         *,

@@ -52,6 +52,8 @@ class CompletionChunk(msgspec.Struct, frozen=True):
 
 
 class CompletionAnswer:
+    heavy = False
+
     def __init__(
         self,
         *,

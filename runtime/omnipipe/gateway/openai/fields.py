@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import astuple
 
 from omnipipe.gateway.openai.chat_request import AnswerOptions, CacheOptions
 from omnipipe.gateway.openai.refusals import unsupported
 from omnipipe.gateway.openai.response_format import TextFormat
+from omnipipe.gateway.openai.scalars import Body
 from omnipipe.wire.value import Value
 
 __all__ = ["ANSWER_FIELDS", "CHAT_FIELDS", "COMPLETION_FIELDS", "PROMPT_FIELDS", "SPEECH_FIELDS", "FieldRules"]
@@ -40,6 +40,7 @@ def _never(hint: str = "Leave it out.") -> _Default:
 
 
 _PLAIN: Final = frozenset({bool, int, float, str})
+_ANY_HINT: Final = _Default(lambda value: True, "")
 
 
 class FieldRules:
@@ -49,29 +50,24 @@ class FieldRules:
         """`fields`: what a model may honour. `hints`: what is the same for every model."""
         self.options = frozenset(fields)
         self.hints = frozenset(hints)
-        self._options = fields
-        self._hints = hints
+        self._rules = fields | {name: rule for name, rule in hints.items() if rule is not _ANY_HINT}
 
-    def collect(self, request: msgspec.Struct, model: str, honoured: frozenset[str]) -> dict[str, Value]:
+    def collect(self, request: Body, model: str, honoured: frozenset[str]) -> dict[str, Value]:
         """What goes to the family. Raises RequestError for a field that would have no effect."""
         options: dict[str, Value] = {}
-        names = request.__struct_fields__
-        given = [(names[at], value) for at, value in enumerate(astuple(request)) if value is not None]
-        for name, value in given:
-            rule = self._hints.get(name)  # the same for every model
+        rules = self._rules
+        for name, value in request.given():
+            rule = rules.get(name)
             if rule is None:
-                rule = self._options.get(name)
-                if rule is None:
-                    continue  # not a matter of what the model can do
-                if name in honoured:
-                    options[name] = value if type(value) in _PLAIN else msgspec.to_builtins(value)
-                    continue
-            if not rule.holds(value):
+                continue
+            if name in honoured and name not in self.hints:
+                options[name] = value if type(value) in _PLAIN else msgspec.to_builtins(value)
+            elif not rule.holds(value):
                 raise unsupported(model, name, f"{rule.hint}{self._supported(honoured)}")
         return options
 
     def _supported(self, honoured: Iterable[str]) -> str:
-        names = sorted(set(honoured) & set(self._options))
+        names = sorted(self.options.intersection(honoured))
         return f" This model supports: {', '.join(names)}." if names else ""
 
 
@@ -101,8 +97,6 @@ _SAMPLING: Final = {
 """What any text can be asked for, with the value that changes nothing."""
 
 _OF_STAGES_AND_MEDIA: Final = ("thinker_", "talker_", "video_", "min_pixels", "max_pixels")
-
-_ANY_HINT: Final = _Default(lambda value: True, "")
 
 _CHAT: Final = (
     _SAMPLING

@@ -67,6 +67,7 @@ OrderT = TypeVar("OrderT")
 class Draft(Generic[OrderT]):
     """An order that lacks nothing but its media's bytes."""
 
+    served: Served
     prompt: TextRequest
     finish: Callable[[TextRequest], OrderT]
     """Given the prompt with all its media."""
@@ -127,9 +128,9 @@ def omni_requests(
     body: TextBody, served: Served, request_id: str, prompts: Sequence[TextRequest], per_prompt: int, limits: Limits
 ) -> list[OmniRequest]:
     translate = served.requests.entry
-    entries = [
-        (entry(translate, choice), choice.outputs) for prompt in prompts for choice in _choices(prompt, per_prompt)
-    ]
+    if per_prompt != 1:
+        prompts = [choice for prompt in prompts for choice in _choices(prompt, per_prompt)]
+    entries = [(entry(translate, prompt), prompt.outputs) for prompt in prompts]
     return submissions(body, served, request_id, entries, limits)
 
 
@@ -174,8 +175,6 @@ def entry(translate: Callable[[RequestT], Entry], request: RequestT) -> Entry:
 
 def _choices(prompt: TextRequest, count: int) -> list[TextRequest]:
     """The same question `count` times; with a seed each choice has its own, or they would all be the same."""
-    if count == 1:
-        return [prompt]
     seed = prompt.options.get("seed")
     if not isinstance(seed, int):
         return [prompt] * count

@@ -53,9 +53,14 @@ MAX_TOKENS = 1 << 20
 """In one list: more than any model takes."""
 
 
-class Body(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Body(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, repr_omit_defaults=True):
     """The base of every object that a client sends: unknown fields are refused, never dropped. What goes on to a family
     holds only what the client set, for chat templates show a tool as it is."""
+
+    def given(self) -> list[tuple[str, Any]]:
+        """The fields that the client set to something. Of some eighty that a chat may have, few are: what a debugger is
+        shown has left out the others, without Python looking at each."""
+        return self.__rich_repr__()
 
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]

@@ -26,6 +26,8 @@ class AudioWriting:
 
 
 class SpokenAnswer(ChatAnswer):
+    heavy = True
+
     def __init__(self, audio: AudioWriting, **options: Any) -> None:
         """`options`: those of a ChatAnswer."""
         super().__init__(**options)
