@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 
-.PHONY: help setup demo test check unit integration cluster-tests e2e e2e-models cluster cluster-down images bench \
-	generate constraints clean
+.PHONY: help setup demo test check unit integration cluster-tests e2e e2e-models gpu-check cluster cluster-down images \
+	bench generate constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ e2e: setup ## helm install, kubectl apply, pods run, an OpenAI client gets its a
 e2e-models: setup ## models in pods of the stage image as it is shipped, torch included (12 GB of disk, some minutes)
 	@scripts/setup-cluster.sh node
 	OMNIPIPE_TORCH_IMAGE=1 $(PY) -m pytest $(ARGS) tests/e2e/test_models.py
+
+gpu-check: setup ## what only a CUDA device can show: kernel, graphs, full memory, and P5 there
+	$(PY) -m pytest $(ARGS) tests/gpu
+	$(PY) -m bench.p5_engine --device cuda
 
 cluster: setup ## a real single-node Kubernetes on this machine, without a container engine (Linux, root)
 	@scripts/setup-cluster.sh node

@@ -142,6 +142,12 @@ class EngineSpec(Section):
         description="Autoregressive engines on a CPU: compute decoder layers of a known kind whole, in one call of the "
         "kernel each (true). Layers that do not give what the model's own code gives are left as they are.",
     )
+    gpu_kernels: bool | None = Field(
+        default=None,
+        description="Autoregressive engines on a GPU: compute attention in one kernel, and capture decode steps as "
+        "CUDA graphs (true). Either is used once it has given, on that GPU, what plain operations give, and is given "
+        "up when it fails; false: plain operations alone.",
+    )
 
 
 class DraftSpec(Section):

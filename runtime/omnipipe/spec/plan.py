@@ -89,6 +89,9 @@ class EnginePlan(_Frozen):
     """Autoregressive: positions of one request, prompt and answer; None: what the model was made for."""
     fused_layers: bool = True
     """Autoregressive, on a CPU: compute decoder layers of a known kind in the kernel, in one call each."""
+    gpu_kernels: bool = True
+    """Autoregressive, on a GPU: attention in one kernel and decode steps as captured graphs, once both have shown that
+    they give what plain operations give."""
     draft: DraftPlan | None = None
     """Autoregressive: speculative decoding."""
 

@@ -25,6 +25,7 @@ _OF_OTHERS: Final = {
         "dtype",
         "max_context",
         "fused_layers",
+        "gpu_kernels",
     ),
     EngineKind.AUTOREGRESSIVE: ("max_cost", "max_wait_ms"),
 }

@@ -9,13 +9,14 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import torch
 from transformers import PreTrainedModel
 
 from omnipipe.engines.autoregressive.architecture import Architecture, examine
 from omnipipe.engines.autoregressive.blocks import BlockPool
+from omnipipe.engines.autoregressive.cuda.choice import quick_for
 from omnipipe.engines.autoregressive.draft import Draft, check_vocabulary
 from omnipipe.engines.autoregressive.exchange import Exchange
 from omnipipe.engines.autoregressive.forcing import Forcing
@@ -38,6 +39,9 @@ from omnipipe.engines.kernels.native import NativeKernels
 from omnipipe.engines.program import Job
 from omnipipe.errors import ErrorKind, RequestError
 from omnipipe.spec.plan import EnginePlan
+
+if TYPE_CHECKING:
+    from omnipipe.engines.autoregressive.cuda.quick import Quick
 
 __all__ = ["AutoregressiveEngine"]
 
@@ -76,7 +80,7 @@ class AutoregressiveEngine:
         if blocks * size < context:
             context = blocks * size
             _log.warning("stage %s: the KV cache holds %d positions, so a request has no more", stage, context)
-        self._runner = _runner(model, architecture, blocks, options, kernel, stage, program.hidden_layers)
+        self._runner = _runner(model, architecture, blocks, context, options, kernel, stage, program.hidden_layers)
         self.pool = BlockPool(blocks, reuse=options.prefix_cache)
         rows = rows_at_once(architecture.vocab_size)
         self.scheduler = Scheduler(
@@ -85,7 +89,7 @@ class AutoregressiveEngine:
         self.speculation: Speculation | None = None
         if draft is not None and drafting is not None:
             self.speculation = Speculation(
-                _runner(draft.model, drafting, blocks, options, kernel, stage),
+                _runner(draft.model, drafting, blocks, context, options, kernel, stage),
                 drafting,
                 self.scheduler,
                 tokens=draft.tokens,
@@ -108,6 +112,11 @@ class AutoregressiveEngine:
         """The last step computed nothing: see `_tells_first`."""
         self._steps = 0
         self._last_batch = 0
+
+    @property
+    def quick(self) -> "Quick | None":
+        """What computes steps on a GPU; None elsewhere."""
+        return self._runner.quick
 
     def close(self) -> None:
         """Ends the threads that compute grammars."""
@@ -269,6 +278,7 @@ def _runner(
     model: PreTrainedModel,
     architecture: Architecture,
     blocks: int,
+    context: int,
     options: EnginePlan,
     kernel: NativeKernels | None,
     stage: str,
@@ -287,7 +297,8 @@ def _runner(
             fusion = Fusion(model, architecture, kernel, size, stage)
         else:
             pack_linears(model)
-    return Runner(model, architecture, memory, hidden_layers, fusion)
+    quick = quick_for(options, memory, context, stage)
+    return Runner(model, architecture, memory, hidden_layers, fusion, quick)
 
 
 def _halves(part: _Part) -> tuple[_Part, ...]:

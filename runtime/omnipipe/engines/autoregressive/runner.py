@@ -3,18 +3,22 @@ those that were asked for) out. Must not know requests, sampling or scheduling."
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedModel
 
 from omnipipe.engines.autoregressive.architecture import Architecture
-from omnipipe.engines.autoregressive.attention import STEP
+from omnipipe.engines.autoregressive.attention import STEP, AttentionStep
 from omnipipe.engines.autoregressive.fusion import Fusion
 from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
 from omnipipe.engines.autoregressive.scheduler import Slice
 from omnipipe.engines.autoregressive.sequence import Sequence as Generated
 from omnipipe.engines.autoregressive.sequence import Span
 from omnipipe.engines.autoregressive.straight import Straight
+
+if TYPE_CHECKING:
+    from omnipipe.engines.autoregressive.cuda.quick import Quick
 
 __all__ = ["Output", "Runner"]
 
@@ -30,7 +34,8 @@ class Output:
 
 
 class Runner:
-    """`hidden_layers` as in `program.AutoregressiveProgram`. `fusion`: what is still to be done to the model."""
+    """`hidden_layers` as in `program.AutoregressiveProgram`. `fusion`: what is still to be done to the model. `quick`:
+    what computes steps on a GPU."""
 
     def __init__(
         self,
@@ -39,7 +44,9 @@ class Runner:
         memory: KvMemory,
         hidden_layers: Sequence[int] = (),
         fusion: Fusion | None = None,
+        quick: "Quick | None" = None,
     ) -> None:
+        self.quick = quick
         self._model = model
         self._embed = model.get_input_embeddings()
         self._memory = memory
@@ -62,7 +69,7 @@ class Runner:
         places: list[Place] = []
         rows: list[int] = []
         scored: list[int] = []
-        spans: list[tuple[int, Slice]] = []
+        patches: list[_Patch] = []
         for piece in slices:
             row, size, end = len(ids), piece.rows, piece.start + piece.rows
             ids += piece.ids
@@ -74,29 +81,53 @@ class Runner:
             if asked := piece.scored:
                 scored += range(row + asked.start - piece.start, row + asked.stop - piece.start)
             if piece.sequence.spans:
-                spans.append((row, piece))
-        lie = self._positions(slices, positions)
-        keep = torch.tensor(rows + scored, dtype=torch.long, device=self._device)
-        step = PagedStep(self._memory, places)
+                patches += _patches(row, piece)
         states: dict[int, torch.Tensor] = {}
         wants_hidden = hidden and bool(self._wanted)
-        if self._straight is not None and not spans and not wants_hidden and lie.dim() == 2:
-            logits = self._straight(torch.tensor([ids]), lie, keep, step)
+
+        plain = not (wants_hidden or patches) and all(piece.sequence.rope is None for piece in slices)
+
+        def compute(step: AttentionStep) -> torch.Tensor:
+            lie = self._positions(slices, positions)
+            keep = torch.tensor(rows + scored, dtype=torch.long, device=self._device)
+            if plain:
+                return self._logits(torch.tensor([ids], device=self._device), lie, keep, step)
+            logits, found = self._call(self._inputs(ids, patches), lie, keep, step, wants_hidden)
+            states.update(found)
+            return logits
+
+        if self.quick is None:
+            logits = compute(PagedStep(self._memory, places))
+        elif plain and not scored and len(rows) == len(places) == len(ids):
+            logits = self.quick.decode(places, ids, self._logits, compute)
         else:
-            out = self._model(
-                **self._inputs(ids, spans),
-                position_ids=lie,
-                use_cache=False,
-                logits_to_keep=keep,
-                output_hidden_states=wants_hidden,
-                **{STEP: step},
-            )
-            if wants_hidden:
-                states = {layer: out.hidden_states[index][0] for layer, index in self._wanted.items()}
-            logits = out.logits[0].float()
+            logits = self.quick.run(places, compute)
         if scored:
             return Output(logits[: len(rows)], states, logits[len(rows) :])
         return Output(logits, states)
+
+    def _logits(
+        self, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor, step: AttentionStep
+    ) -> torch.Tensor:
+        """`[n, vocabulary]` in f32, of token ids alone."""
+        if self._straight is not None:
+            return self._straight(ids, positions, keep, step)
+        return self._call({"input_ids": ids}, positions, keep, step, False)[0]
+
+    def _call(
+        self, given: dict[str, object], positions: torch.Tensor, keep: torch.Tensor, step: AttentionStep, hidden: bool
+    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """Logits, and hidden states if they are wanted."""
+        out = self._model(
+            **given,
+            position_ids=positions,
+            use_cache=False,
+            logits_to_keep=keep,
+            output_hidden_states=hidden,
+            **{STEP: step},
+        )
+        states = {layer: out.hidden_states[index][0] for layer, index in self._wanted.items()} if hidden else {}
+        return out.logits[0].float(), states
 
     def _end_fusion(self, fusion: Fusion) -> None:
         self._fusion, self._straight = None, fusion.straight
@@ -113,9 +144,8 @@ class Runner:
                 row += values
         return torch.tensor(rows, dtype=torch.float32, device=self._device)[:, None]
 
-    def _inputs(self, ids: list[int], spans: Sequence[tuple[int, Slice]]) -> dict[str, object]:
+    def _inputs(self, ids: list[int], patches: Sequence["_Patch"]) -> dict[str, object]:
         """Token ids, or embeddings when some of the rows are embeddings."""
-        patches = [patch for row, piece in spans for patch in _patches(row, piece)]
         if not patches:
             return {"input_ids": torch.tensor([ids], device=self._device)}
         weight: torch.Tensor = self._embed.weight  # type: ignore[assignment]  # a module's attributes have no types
