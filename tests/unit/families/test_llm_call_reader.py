@@ -47,6 +47,13 @@ def test_a_call_is_read_however_it_is_written(text: str, arguments: str) -> None
     assert (reader.done, name, found) == (True, "add", arguments)
 
 
+@pytest.mark.parametrize("again", ['"parameters": {"b": 2}', '"arguments": "{}"', '"arguments": null'])
+def test_arguments_that_are_written_twice_are_those_that_came_first(again: str) -> None:
+    reader, name, arguments = read(f'{{"name": "add", "arguments": {{"a": 1}}, {again}}}')
+
+    assert (reader.done, name, arguments) == (True, "add", '{"a": 1}')
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -119,7 +119,9 @@ class CallReader:
             case _State.VALUE:
                 self._value = ValueReader(char)
                 self._state = _State.IN_VALUE
-                if self._key in _ARGUMENTS:
+                if self._key in _ARGUMENTS and self._arguments:
+                    self._key = ""  # a second time: the first ones hold, for they have been given out
+                elif self._key in _ARGUMENTS:
                     self._arguments = True
                     if self._value.container:
                         self._argue(char)
