@@ -1,7 +1,7 @@
 """A Wire on an asyncio loop: one reader callback, one flush an iteration, one timer. No task, no thread.
 
-The socket's descriptor is edge-triggered: a send may swallow the wake-up of something that came meanwhile. So every
-send goes through the pump, which polls again after it.
+Where a send may swallow the wake-up of something that came meanwhile, as libzmq's do, the wire makes its descriptor
+readable again when it is flushed. So every send goes through the pump, which flushes after it.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class AioPump:
             self.wake_flush()
 
     def wake_flush(self) -> None:
-        """After calls on the wire itself (`dial`, `send`, `set_load`): flush and poll in this loop iteration."""
+        """After calls on the wire itself (`dial`, `send`, `set_load`): flush in this loop iteration."""
         if self._soon is None and self._loop is not None:
             self._soon = self._loop.call_soon(self._flush_soon)
 

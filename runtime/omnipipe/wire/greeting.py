@@ -65,15 +65,19 @@ class Greeter:
         )
         host = hub.memory.host if hub.memory is not None and borrower else ""
         answer = Welcome(WIRE_VERSION, hub.identity.peer, "shm" if borrower else "inline", host)
-        return connection, self.packed(answer)
+        return connection, self._packed(answer)
 
     def avoid_memory(self, peer: str) -> None:
         self._inline_only.add(peer)
 
-    def packed(self, message: Message) -> list[Buffer]:
+    def _packed(self, message: Message) -> list[Buffer]:
         packet = Packet()
         self._hub.encoder.add(packet, message)
         return packet.seal()
 
+    def given_up(self) -> list[Buffer]:
+        """What a peer is told whose connection ends on our side."""
+        return self.refused("this connection was given up (silent or stalled): dial again")
+
     def refused(self, reason: str) -> list[Buffer]:
-        return self.packed(Refuse(reason))
+        return self._packed(Refuse(reason))

@@ -1,7 +1,7 @@
 """Which connections have something to flush, and in what order.
 
-A send wakes libzmq's I/O thread, tens of microseconds of a core that the request itself may be waiting for. So what
-moves a request forward leaves before what only reports on it.
+A send wakes its receiver, or libzmq's I/O thread: tens of microseconds of a core that the request itself may be waiting
+for. So what moves a request forward leaves before what only reports on it.
 """
 
 from typing import Final

@@ -138,7 +138,7 @@ class Guest:
         return self._stream.send(frames)
 
     def part(self, connection: Connection) -> None:
-        self._say(self._host.greeter.refused("this connection was given up (silent or stalled): dial again"))
+        self._say(self._host.greeter.given_up())
         self.leave(0.0)
 
     def avoid_memory(self, connection: Connection) -> None:

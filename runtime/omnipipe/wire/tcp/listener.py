@@ -111,16 +111,14 @@ class TcpListener:
     def part(self, connection: Connection) -> None:
         if self._by_route.pop(connection.route, None) is not None:
             self._ghost(connection.route, was_in=True)
-            self._say(
-                connection.route,
-                self._greeter.refused("this connection was given up (silent or stalled): dial again"),
-            )
+            self._say(connection.route, self._greeter.given_up())
 
     def avoid_memory(self, connection: Connection) -> None:
         self._greeter.avoid_memory(connection.peer.name)
 
     def tick(self) -> None:
-        """Nothing is due: libzmq itself hangs up on who does not greet."""
+        """Nothing is due: libzmq hangs up on who does not speak its protocol; who speaks it and says no Hello it could
+        not be told to hang up on."""
 
     def close(self, linger_s: float) -> None:
         self._waiter.remove(self._socket.fileno())
