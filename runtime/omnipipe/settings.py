@@ -1,10 +1,15 @@
-"""Environment variables that our processes read, in one place; parsed once by the command line and passed down."""
+"""Environment variables that our processes read, in one place; parsed once by the command line and passed down. And
+what all processes that serve keep to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
-__all__ = ["Environment"]
+__all__ = ["COLLECT_EVERY", "Environment"]
+
+COLLECT_EVERY: Final = 20_000
+"""Objects made and not freed before Python's collector looks at them. With 700, its default, it is seen in what a
+request costs. Not for a process in which a cycle may hold tensors."""
 
 
 @dataclass(frozen=True, slots=True)

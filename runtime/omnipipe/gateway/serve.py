@@ -28,14 +28,13 @@ from omnipipe.gateway.settings import GatewaySettings
 from omnipipe.observe.events import EventLog, Events, NoEvents
 from omnipipe.observe.metrics import Registry
 from omnipipe.observe.scrape import scrape_all
+from omnipipe.settings import COLLECT_EVERY
 from omnipipe.spec.plan import Plan
 
 __all__ = ["CUT_SHORT", "GatewayError", "run_gateway"]
 
 _log = logging.getLogger("omnipipe.gateway")
 
-_COLLECT_EVERY = 20_000
-"""Objects made and not freed before the collector looks at them; 700, the default, costs a twentieth of the CPU."""
 _LOOK_EVERY_S = 0.05
 """At the pipelines, until they can be asked: a start takes seconds."""
 
@@ -78,7 +77,7 @@ async def _serve(plans: Sequence[Plan], settings: GatewaySettings, listener: soc
         server = Server(app, settings)
         drain = _Drain(pipelines, server, leaving, settings)
         gc.freeze()  # all that is there by now stays: a full collection need not look through it, tens of ms a time
-        gc.set_threshold(_COLLECT_EVERY)
+        gc.set_threshold(COLLECT_EVERY)
         routable = asyncio.create_task(_tell_when_routable(pipelines, starter))
         with _told_to_stop(drain):
             await server.run_on(listener, lambda: _announce(listener, starter))

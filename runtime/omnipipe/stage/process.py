@@ -27,6 +27,7 @@ from omnipipe.engines.program import StageContext
 from omnipipe.errors import Stopped
 from omnipipe.observe.events import EventLog, Events, NoEvents
 from omnipipe.observe.metrics import CONTENT_TYPE, Registry, StageMetrics
+from omnipipe.settings import COLLECT_EVERY
 from omnipipe.spec.plan import EngineKind, Placement, Plan, PlanStage
 from omnipipe.stage.admin import AdminServer, Probes
 from omnipipe.stage.errors import ExitCode, StageError
@@ -48,8 +49,6 @@ _TICK_S = 5.0
 """`/livez`: the I/O loop turns four times a second when idle; this long without a turn it is stuck."""
 _SWITCH_S = 5e-4
 """With an engine thread: Python work in it delays the I/O loop by at most this (5 ms by default)."""
-_COLLECT_EVERY = 20_000
-"""Objects made and not freed before the collector looks at them; 700, the default, costs a twentieth of the CPU."""
 _AUTOREGRESSIVE = "omnipipe.engines.autoregressive.engine"
 """Brings torch."""
 _JOIN_S = 1.0
@@ -238,7 +237,7 @@ def _signals(loop: StageLoop) -> Iterator[None]:
 def _ready(fd: int | None, *, inline: bool) -> None:
     gc.freeze()  # what start-up made stays: the collector need not look at it again
     if inline:  # elsewhere a cycle may hold tensors
-        gc.set_threshold(_COLLECT_EVERY)
+        gc.set_threshold(COLLECT_EVERY)
     if fd is None:
         return
     try:
