@@ -81,7 +81,8 @@ class BatchProgram(Protocol):
 
 def attempt(work: Callable[GivenP, MadeT], *given: GivenP.args, **named: GivenP.kwargs) -> MadeT | Exception:
     """What is done for one job of a batch; what it raises ends that job alone (`BatchProgram.run`), and the engine logs
-    and counts it. This is the boundary of a job: a program needs no other."""
+    and counts it. This is the boundary of a job: a program needs no other. And of what may fail with any exception
+    and can be done without."""
     try:
         return work(*given, **named)
     except Exception as error:  # whatever a model or a library comes to

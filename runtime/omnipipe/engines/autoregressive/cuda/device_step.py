@@ -10,6 +10,7 @@ import triton  # type: ignore[import-untyped]
 
 from omnipipe.engines.autoregressive.cuda import kernels
 from omnipipe.engines.autoregressive.kv import KvMemory, Place
+from omnipipe.engines.program import attempt
 
 __all__ = ["NARROW", "DeviceStep", "KernelFailed", "decode_tiles", "processors"]
 
@@ -84,12 +85,12 @@ class DeviceStep:
         softcap: float,
         sinks: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        try:
-            return self._attend(layer, query, key, value, scale, window, softcap, sinks)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # the boundary to the compiler: it documents none of what it raises
-            raise KernelFailed(f"{type(error).__name__}: {error}") from error
+        out = attempt(self._attend, layer, query, key, value, scale, window, softcap, sinks)
+        if isinstance(out, torch.OutOfMemoryError):
+            raise out
+        if isinstance(out, Exception):  # the compiler documents none of what it raises
+            raise KernelFailed(f"{type(out).__name__}: {out}") from out
+        return out
 
     def _attend(
         self,

@@ -74,36 +74,50 @@ def store(
         tl.store(values + (behind * SLOTS + free[:, None]) * VALUE_DIM + v_dim[None, :], v_zeros, mask=v_free)
 
 
+@triton.jit  # type: ignore[untyped-decorator]
+def _columns(
+    position: tl.tensor, end: tl.tensor, window: tl.tensor, part: tl.tensor, parts: tl.tensor,
+    BLOCK_N: tl.constexpr, SPLIT: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:  # fmt: skip
+    """The blocks of positions that a tile, or its part of them, has to look at."""
+    first = 0
+    if window > 0:
+        first = tl.maximum(position - window + 1, 0) // BLOCK_N
+    last = tl.cdiv(end, BLOCK_N)
+    if SPLIT:
+        size = tl.cdiv(last - first, parts)
+        first = first + part * size
+        last = tl.minimum(first + size, last)
+    return first, last
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _scores(
+    q: tl.tensor, k: tl.tensor, asks: tl.tensor, place: tl.tensor, inside: tl.tensor,
+    window: tl.tensor, scale: tl.tensor, softcap: tl.tensor, SOFTCAP: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """Of rows at positions `asks` for keys at `place`; -inf where a row must not look."""
+    score = tl.dot(q, k, input_precision="ieee") * scale
+    if SOFTCAP:
+        shrunk = tl.exp(-2.0 * tl.abs(score / softcap))
+        size_of = softcap * (1.0 - shrunk) / (1.0 + shrunk)  # tanh
+        score = tl.where(score < 0, -size_of, size_of)
+    seen = inside[None, :] & (place[None, :] <= asks[:, None])
+    if window > 0:
+        seen = seen & (place[None, :] > (asks - window)[:, None])
+    return tl.where(seen, score, float("-inf"))
+
+
 @triton.jit(do_not_specialize=["table_width", "window"])  # type: ignore[untyped-decorator]
 def attend(
-    query: tl.tensor,
-    keys: tl.tensor,
-    values: tl.tensor,
-    out: tl.tensor,
-    sums: tl.tensor,
-    peaks: tl.tensor,
-    sinks: tl.tensor,
-    tiles: tl.tensor,
-    tables: tl.tensor,
-    query_head: tl.tensor,
-    query_row: tl.tensor,
-    table_width: tl.tensor,
-    window: tl.tensor,
-    scale: tl.tensor,
-    softcap: tl.tensor,
-    KV_HEADS: tl.constexpr,
-    GROUPS: tl.constexpr,
-    SLOTS: tl.constexpr,
-    KEY_DIM: tl.constexpr,
-    KEY_DIM_2: tl.constexpr,
-    VALUE_DIM: tl.constexpr,
-    VALUE_DIM_2: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    SPLIT: tl.constexpr,
-    SOFTCAP: tl.constexpr,
-    SINKS: tl.constexpr,
-) -> None:
+    query: tl.tensor, keys: tl.tensor, values: tl.tensor, out: tl.tensor, sums: tl.tensor, peaks: tl.tensor,
+    sinks: tl.tensor, tiles: tl.tensor, tables: tl.tensor, query_head: tl.tensor, query_row: tl.tensor,
+    table_width: tl.tensor, window: tl.tensor, scale: tl.tensor, softcap: tl.tensor,
+    KV_HEADS: tl.constexpr, GROUPS: tl.constexpr, SLOTS: tl.constexpr,
+    KEY_DIM: tl.constexpr, KEY_DIM_2: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_DIM_2: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    SPLIT: tl.constexpr, SOFTCAP: tl.constexpr, SINKS: tl.constexpr,
+) -> None:  # fmt: skip
     """A tile against what its sequence has seen; with SPLIT one part of that, which `merge` adds to the others.
     `out`: `[rows, heads, value]`, with SPLIT `[rows, heads, parts, value]` of sums not yet divided. `window`: 0
     without."""
@@ -129,14 +143,7 @@ def attend(
         other=0.0,
     )
     end = position + rows
-    first = 0
-    if window > 0:
-        first = tl.maximum(position - window + 1, 0) // BLOCK_N
-    last = tl.cdiv(end, BLOCK_N)
-    if SPLIT:
-        size = tl.cdiv(last - first, parts)
-        first = first + part * size
-        last = tl.minimum(first + size, last)
+    first, last = _columns(position, end, window, part, parts, BLOCK_N, SPLIT)
     peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     if SINKS:  # noqa: SIM102  # the first is decided when this is compiled
@@ -154,15 +161,7 @@ def attend(
             mask=(k_dim < KEY_DIM)[:, None] & inside[None, :],
             other=0.0,
         )
-        score = tl.dot(q, k, input_precision="ieee") * scale
-        if SOFTCAP:
-            shrunk = tl.exp(-2.0 * tl.abs(score / softcap))
-            size_of = softcap * (1.0 - shrunk) / (1.0 + shrunk)  # tanh
-            score = tl.where(score < 0, -size_of, size_of)
-        seen = inside[None, :] & (place[None, :] <= (position + at)[:, None])
-        if window > 0:
-            seen = seen & (place[None, :] > (position + at - window)[:, None])
-        score = tl.where(seen, score, float("-inf"))
+        score = _scores(q, k, position + at, place, inside, window, scale, softcap, SOFTCAP)
         higher = tl.maximum(peak, tl.max(score, 1))
         safe = tl.where(higher == float("-inf"), 0.0, higher)
         weight = tl.exp(score - safe[:, None])

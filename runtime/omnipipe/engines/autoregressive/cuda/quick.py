@@ -21,6 +21,7 @@ from omnipipe.engines.autoregressive.cuda.graphs import Capture, CudaCapture, De
 from omnipipe.engines.autoregressive.cuda.rehearsal import Rehearsal, apart
 from omnipipe.engines.autoregressive.cuda.trial import LayerKind, Trial
 from omnipipe.engines.autoregressive.kv import KvMemory, PagedStep, Place
+from omnipipe.engines.program import attempt
 
 __all__ = ["Quick"]
 
@@ -103,11 +104,9 @@ class Quick:
             if self._seen[size] >= _BEFORE_CAPTURE:
                 self._make(size, places, ids, forward)
             return self.run(places, compute)
-        try:
-            with self._current():
-                found = graph(places, ids)
-        except Exception as error:  # the boundary to the driver: the step is computed as before
-            self._end_graphs(f"{type(error).__name__}: {error}")
+        found = attempt(self._played, graph, places, ids)
+        if isinstance(found, Exception):
+            self._end_graphs(f"{type(found).__name__}: {found}")
             return self.run(places, compute)
         if graph.agreed >= _COMPARED:
             return found
@@ -153,15 +152,22 @@ class Quick:
         return compute(plain)
 
     def _make(self, size: int, places: Sequence[Place], ids: Sequence[int], forward: Forward) -> None:
-        try:
-            with self._current():
-                graph = DecodeGraph(forward, self._memory, size, self._width, self._capture)
-                graph.capture(places, ids)
-        except Exception as error:  # the boundary to the driver, and to a model that cannot be captured
-            self._end_graphs(f"{type(error).__name__}: {error}")
+        graph = attempt(self._captured, size, places, ids, forward)
+        if isinstance(graph, Exception):  # the driver's, or the model's, which cannot be captured
+            self._end_graphs(f"{type(graph).__name__}: {graph}")
         else:
             self._graphs[size] = graph
             _log.info("stage %s: steps of up to %d tokens are captured", self._stage, size)
+
+    def _captured(self, size: int, places: Sequence[Place], ids: Sequence[int], forward: Forward) -> DecodeGraph:
+        with self._current():
+            graph = DecodeGraph(forward, self._memory, size, self._width, self._capture)
+            graph.capture(places, ids)
+        return graph
+
+    def _played(self, graph: DecodeGraph, places: Sequence[Place], ids: Sequence[int]) -> torch.Tensor:
+        with self._current():
+            return graph(places, ids)
 
     def _end_kernel(self, why: str) -> None:
         self.kernel_on = False
